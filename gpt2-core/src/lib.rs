@@ -1,0 +1,9 @@
+//! GPT-2 for every Burn backend: configuration, model, weights and tokenizer.
+
+pub mod config;
+pub mod error;
+pub mod tokenizer;
+pub mod weights;
+
+pub use config::Gpt2Config;
+pub use error::{Error, Result};
