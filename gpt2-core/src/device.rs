@@ -18,14 +18,15 @@ pub struct DeviceInfo {
 /// Names of the backends that are compiled in, best first.
 #[must_use]
 pub fn available() -> Vec<DeviceInfo> {
-    let mut list = Vec::new();
-    #[cfg(feature = "wgpu")]
-    list.push(("wgpu", "gpu"));
-    #[cfg(feature = "flex")]
-    list.push(("flex", "cpu"));
-    #[cfg(feature = "ndarray")]
-    list.push(("ndarray", "cpu"));
-    let first = list.first().map(|(name, _)| *name);
+    let list = [
+        #[cfg(feature = "wgpu")]
+        ("wgpu", "gpu"),
+        #[cfg(feature = "flex")]
+        ("flex", "cpu"),
+        #[cfg(feature = "ndarray")]
+        ("ndarray", "cpu"),
+    ];
+    let first = list.first().map(|(name, _): &(&str, &str)| *name);
     list.into_iter()
         .map(|(name, kind)| DeviceInfo { name, kind, default: Some(name) == first })
         .collect()
