@@ -37,7 +37,7 @@ fn cached_decode_equals_full_pass() {
     for device in devices() {
         let model = model(&device);
         let text = ids(20, 3);
-        let full = model.forward(&batch(&[text.clone()], &device));
+        let full = model.forward(&batch(std::slice::from_ref(&text), &device));
         let mut cache = KvCache::new(model.config(), 1, 24, &device).unwrap();
         let mut rows = Vec::new();
         for piece in [&text[..7], &text[7..8], &text[8..13], &text[13..]] {
