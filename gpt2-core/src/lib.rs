@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod error;
+pub mod folder;
 pub mod tokenizer;
 pub mod weights;
 
