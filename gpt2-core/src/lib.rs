@@ -3,6 +3,7 @@
 pub mod config;
 pub mod device;
 pub mod error;
+pub mod folder;
 pub mod model;
 pub mod ops;
 pub mod tokenizer;
