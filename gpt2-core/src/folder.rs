@@ -60,10 +60,10 @@ pub(crate) fn write_file_with(
 /// })?;
 /// # Ok::<(), gpt2_core::Error>(())
 /// ```
-pub fn write_folder(
+pub fn write_folder<E: From<Error>>(
     destination: impl AsRef<Path>,
-    write: impl FnOnce(&Path) -> Result<()>,
-) -> Result<()> {
+    write: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
     let destination = real_destination(destination.as_ref())?;
     let parent = parent_of(&destination);
     fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
@@ -83,7 +83,7 @@ pub fn write_folder(
     }
     // It lives on under its new name, so there is nothing left to remove.
     let _ = temporary.keep();
-    sync_folder(parent)
+    sync_folder(parent).map_err(E::from)
 }
 
 /// A link to a folder stands for that folder: the link stays, what it points to is replaced.
