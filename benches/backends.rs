@@ -86,7 +86,8 @@ fn decode(criterion: &mut Criterion) {
             let options =
                 GenerationConfig { max_new_tokens: Some(new), ..GenerationConfig::default() };
             group.bench_function(BenchmarkId::new(name, format!("batch {batch}")), |bencher| {
-                bencher.iter(|| generate(&model, &prompts, &options).expect("the options are valid"));
+                bencher
+                    .iter(|| generate(&model, &prompts, &options).expect("the options are valid"));
             });
         }
     }

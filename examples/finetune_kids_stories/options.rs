@@ -73,8 +73,8 @@ impl Options {
         let command = Self::command().mut_arg("num_train_epochs", |arg| arg.default_value("10"));
         let matches = command.get_matches();
         let mut options = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-        let given = matches.value_source("learning_rate")
-            == Some(clap::parser::ValueSource::CommandLine);
+        let given =
+            matches.value_source("learning_rate") == Some(clap::parser::ValueSource::CommandLine);
         if options.model.is_none() && !given {
             options.training.learning_rate = FROM_SCRATCH;
         }

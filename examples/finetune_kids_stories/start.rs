@@ -44,8 +44,10 @@ impl Start {
         let config = model.config();
         let block_size = options.block_size.unwrap_or(BLOCK_SIZE.min(config.n_positions));
         let dataset = |set, texts: &[String]| -> Result<Dataset, Failure> {
-            let ids =
-                texts.iter().map(|text| tokenizer.encode_ids(text)).collect::<Result<Vec<_>, _>>()?;
+            let ids = texts
+                .iter()
+                .map(|text| tokenizer.encode_ids(text))
+                .collect::<Result<Vec<_>, _>>()?;
             let examples = blocks(&ids, tokenizer.eos_token_id(), block_size);
             Ok(Dataset::new(set, examples, config)?)
         };

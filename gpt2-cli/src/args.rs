@@ -98,5 +98,6 @@ fn locate_remote(model: &Path) -> Result<PathBuf, Failure> {
 #[cfg(not(feature = "hub"))]
 fn locate_remote(model: &Path) -> Result<PathBuf, Failure> {
     let name = model.display();
-    Err(format!("{name}: there is no such folder; this build has no feature `hub` for hub ids").into())
+    Err(format!("{name}: there is no such folder; this build has no feature `hub` for hub ids")
+        .into())
 }

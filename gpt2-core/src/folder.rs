@@ -237,8 +237,9 @@ mod tests {
     #[test]
     fn a_panic_leaves_nothing_behind() {
         let (home, destination) = place();
-        let panic =
-            std::panic::catch_unwind(|| write_folder(&destination, |_| panic!("on purpose")));
+        let panic = std::panic::catch_unwind(|| {
+            write_folder::<Error>(&destination, |_| panic!("on purpose"))
+        });
         assert!(panic.is_err());
         assert!(names(home.path()).is_empty());
     }
@@ -276,7 +277,8 @@ mod tests {
             let (home, destination) = place();
             fs::create_dir(&destination).unwrap();
             fs::write(destination.join(name), bytes).unwrap();
-            let text = write_folder(&destination, |_| panic!("asked too late")).unwrap_err();
+            let text =
+                write_folder::<Error>(&destination, |_| panic!("asked too late")).unwrap_err();
             assert!(text.to_string().contains("other content"), "{text}");
             assert_eq!(fs::read(destination.join(name)).unwrap(), bytes);
             assert_eq!(names(home.path()), ["model"]);

@@ -70,7 +70,11 @@ pub fn run(args: &EvalArgs, global: &Global) -> Outcome {
     Ok(())
 }
 
-fn check_sizes(block_size: usize, stride: Option<usize>, n_positions: usize) -> Result<(), Failure> {
+fn check_sizes(
+    block_size: usize,
+    stride: Option<usize>,
+    n_positions: usize,
+) -> Result<(), Failure> {
     if block_size < 2 || block_size > n_positions {
         let expected = format!("2 to n_positions = {n_positions}");
         return Err(format!("`block-size` is {block_size}, expected {expected}").into());

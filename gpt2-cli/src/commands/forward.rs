@@ -60,11 +60,10 @@ pub fn run(args: &ForwardArgs, global: &Global) -> Outcome {
     let device = global.device()?;
     let batch = batch(&inputs, folder.config(), &device)
         .map_err(|error| format!("{}: {error}", args.input.display()))?;
-    let examples = examples(&inputs, &folder)
-        .map_err(|error| format!("{}: {error}", args.input.display()))?;
+    let examples =
+        examples(&inputs, &folder).map_err(|error| format!("{}: {error}", args.input.display()))?;
     let model = folder.model(&device)?.with_dropout(0.0)?;
-    let options =
-        OutputOptions { hidden_states: args.hidden_states, attentions: args.attentions };
+    let options = OutputOptions { hidden_states: args.hidden_states, attentions: args.attentions };
     let output = model.forward_with(&batch, options);
     let mut tensors = vec![named("logits".to_string(), output.logits)?];
     for (layer, hidden) in output.hidden_states.into_iter().enumerate() {

@@ -245,7 +245,8 @@ impl PromptArgs {
 
 fn read_prompts(path: &Path) -> Result<Vec<Prompt>, Failure> {
     let place = path.display();
-    let text = fs::read_to_string(path).map_err(|error| format!("{place}: cannot read: {error}"))?;
+    let text =
+        fs::read_to_string(path).map_err(|error| format!("{place}: cannot read: {error}"))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let prompts: Vec<Prompt> = lines
         .map(|(index, line)| {
@@ -300,10 +301,7 @@ pub fn tokenizer_for(
 }
 
 /// Token ids of every prompt.
-pub fn encode(
-    prompts: &[Prompt],
-    tokenizer: Option<&Tokenizer>,
-) -> Result<Vec<Vec<u32>>, Failure> {
+pub fn encode(prompts: &[Prompt], tokenizer: Option<&Tokenizer>) -> Result<Vec<Vec<u32>>, Failure> {
     prompts
         .iter()
         .map(|prompt| match (prompt, tokenizer) {

@@ -35,7 +35,10 @@ pub struct Tokenized {
 ///
 /// The tokenizer is only asked for when there is text, so a folder without one can still be used
 /// with tokenized records.
-pub fn tokenize(documents: Vec<Document>, tokenizer: Option<&Tokenizer>) -> Result<Tokenized, Failure> {
+pub fn tokenize(
+    documents: Vec<Document>,
+    tokenizer: Option<&Tokenizer>,
+) -> Result<Tokenized, Failure> {
     let mut result = Tokenized::default();
     for document in documents {
         match (document, tokenizer) {

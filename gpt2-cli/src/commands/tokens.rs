@@ -56,7 +56,11 @@ pub fn decode(args: &DecodeArgs, global: &Global) -> Outcome {
     let tokenizer = tokenizer(&args.model, global)?;
     each_line(&args.input, "a JSON list of token ids", |ids: Vec<u32>| {
         let text = tokenizer.decode(&ids, args.skip_special_tokens)?;
-        if global.json { output::json(&text)? } else { output::line(text)? };
+        if global.json {
+            output::json(&text)?
+        } else {
+            output::line(text)?
+        };
         Ok(())
     })
 }

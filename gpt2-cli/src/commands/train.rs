@@ -67,11 +67,10 @@ pub fn run(args: &TrainArgs, global: &Global) -> Outcome {
     write_folder(&args.output, |folder| -> Outcome {
         let mut metrics = MetricsWriter::create(folder.join("metrics.jsonl"))?;
         let mut progress = TrainingProgress::new(global.quiet);
-        let outcome =
-            trainer.run(start.model.clone(), &train, valid.as_ref(), &mut |event| {
-                progress.show(&event);
-                metrics.write(&event)
-            })?;
+        let outcome = trainer.run(start.model.clone(), &train, valid.as_ref(), &mut |event| {
+            progress.show(&event);
+            metrics.write(&event)
+        })?;
         progress.finish();
         let card = card(args).render(outcome.model.config(), config, &outcome.epochs);
         ModelToSave {
