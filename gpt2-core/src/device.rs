@@ -57,6 +57,18 @@ pub fn best() -> Result<Device> {
     by_name(best)
 }
 
+/// Whether tensors of this device, training device or not, are in the host's memory.
+#[must_use]
+pub fn is_cpu(device: &Device) -> bool {
+    let hosts: &[fn() -> Device] = &[
+        #[cfg(feature = "flex")]
+        Device::flex,
+        #[cfg(feature = "ndarray")]
+        ndarray,
+    ];
+    hosts.iter().any(|host| host() == *device)
+}
+
 /// `Device::ndarray` is deprecated upstream; the backend is kept as a second opinion on numbers.
 #[cfg(feature = "ndarray")]
 #[allow(deprecated)]
