@@ -6,9 +6,11 @@ pub mod error;
 pub mod folder;
 pub mod model;
 pub mod ops;
+pub mod pretrained;
 pub mod tokenizer;
 pub mod weights;
 
 pub use config::Gpt2Config;
 pub use error::{Error, Result};
 pub use model::{Gpt2, Gpt2Batch, Gpt2Output, KvCache, OutputOptions};
+pub use pretrained::ModelFolder;

@@ -106,7 +106,7 @@ fn start(args: &TrainArgs, global: &Global, device: &Device) -> Result<Start, Fa
     config.bos_token_id = tokenizer.bos_token_id();
     config.eos_token_id = tokenizer.eos_token_id().into_iter().collect();
     Ok(Start {
-        model: Gpt2::init(config, args.recipe.seed, device)?,
+        model: Gpt2::init(&config, args.recipe.seed, device)?,
         tokenizer: Some(tokenizer),
         generation_config: None,
     })
