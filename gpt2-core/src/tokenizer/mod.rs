@@ -1,1 +1,309 @@
 //! Text to token ids and back.
+//!
+//! A [`Tokenizer`] is read from a model folder ([`Tokenizer::from_folder`]) or learned from text
+//! ([`Tokenizer::train_bpe`]), turns text into ids with [`Tokenizer::encode`] and ids into text with
+//! [`Tokenizer::decode`] or, while they are being generated, with a [`DecodeStream`]. Ids, offsets and text equal those
+//! of Hugging Face's libraries.
+
+mod bpe;
+mod bytes;
+mod files;
+mod json;
+mod save;
+mod sentencepiece;
+mod special;
+mod split;
+mod stream;
+mod train;
+mod vocab;
+
+use std::fmt;
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use self::bpe::Bpe;
+use self::files::{SENTENCEPIECE, SourceFiles, TOKENIZER, VOCAB};
+use self::json::Pipeline;
+use self::special::Settings;
+use crate::{Error, Result};
+
+pub use self::stream::DecodeStream;
+pub use self::train::TrainBpeOptions;
+
+/// A tokenizer: immutable, shared freely between threads.
+pub struct Tokenizer {
+    engine: Engine,
+    settings: Settings,
+    /// What it was read from; empty for one that was learned.
+    files: SourceFiles,
+}
+
+/// What does the work.
+enum Engine {
+    Bpe(Box<Bpe>),
+}
+
+/// A text as ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Encoding {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// For each id the part of the text that it stands for: first and one past the last, counted in characters (Unicode
+    /// code points). Ids that share a character have the same offsets.
+    pub offsets: Vec<(usize, usize)>,
+}
+
+/// The kinds of tokenizer that a folder may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TokenizerKind {
+    /// GPT-2's byte-level BPE.
+    ByteLevelBpe,
+    /// A SentencePiece model.
+    SentencePiece,
+}
+
+impl TokenizerKind {
+    /// The name on the command line: `bbpe` or `sentencepiece`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ByteLevelBpe => "bbpe",
+            Self::SentencePiece => "sentencepiece",
+        }
+    }
+}
+
+impl fmt::Display for TokenizerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a folder's tokenizer is, without the means to use it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenizerSummary {
+    /// The kind.
+    pub kind: TokenizerKind,
+    /// Number of tokens, added ones included.
+    pub vocab_size: usize,
+    /// Names of the tokenizer's files in the folder.
+    pub files: Vec<String>,
+}
+
+impl Tokenizer {
+    /// Reads the tokenizer of a model folder.
+    ///
+    /// It is in `tokenizer.json` or else in `vocab.json` and `merges.txt` (`encoder.json` and `vocab.bpe` in the first
+    /// release). `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` are read if they are there;
+    /// without them the special token is GPT-2's `<|endoftext|>`, provided that it is in the vocabulary.
+    ///
+    /// # Errors
+    /// [`Error::MissingFile`] when the folder holds no tokenizer, [`Error::Io`], [`Error::Json`] and
+    /// [`Error::Tokenizer`] when a file is unreadable or malformed or describes something other than byte-level BPE,
+    /// [`Error::Format`] for a file that is too large or a malformed `spiece.model`.
+    pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        let files = SourceFiles::read(folder)?;
+        if let Some(model) = sentencepiece_of(&files)? {
+            sentencepiece::count_pieces(model)?;
+            return Err(model.error(
+                "a SentencePiece model, but this version encodes with byte-level BPE only: expected tokenizer.json, or vocab.json and merges.txt",
+            ));
+        }
+        let mut pipeline = match files.get(TOKENIZER) {
+            Some(file) => json::read(file)?,
+            None => {
+                let vocabulary = vocab::read(&files, folder)?;
+                Pipeline { vocabulary, ..Pipeline::default() }
+            }
+        };
+        let settings = Settings::read(&files)?;
+        let added = std::mem::take(&mut pipeline.added);
+        pipeline.added = settings
+            .merge_into(&mut pipeline.vocabulary.ids, added)
+            .map_err(|reason| Error::Tokenizer { path: Some(folder.to_path_buf()), reason })?;
+        if let Some(add_prefix_space) = settings.add_prefix_space {
+            pipeline.add_prefix_space = add_prefix_space;
+        }
+        let bpe = Bpe::new(pipeline).map_err(|e| e.in_file(folder))?;
+        Ok(Self::from_bpe(bpe, settings, files))
+    }
+
+    /// Says what kind of tokenizer a folder holds and how large it is; works for kinds that cannot be used, too.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::from_folder`].
+    pub fn inspect(folder: impl AsRef<Path>) -> Result<TokenizerSummary> {
+        let folder = folder.as_ref();
+        let files = SourceFiles::read(folder)?;
+        let (kind, vocab_size) = match sentencepiece_of(&files)? {
+            Some(model) => (TokenizerKind::SentencePiece, sentencepiece::count_pieces(model)?),
+            None => {
+                let tokenizer = Self::from_folder(folder)?;
+                (tokenizer.kind(), tokenizer.vocab_size())
+            }
+        };
+        Ok(TokenizerSummary { kind, vocab_size, files: files.names() })
+    }
+
+    fn from_bpe(bpe: Bpe, settings: Settings, files: SourceFiles) -> Self {
+        Self { engine: Engine::Bpe(Box::new(bpe)), settings, files }
+    }
+
+    fn bpe(&self) -> &Bpe {
+        let Engine::Bpe(bpe) = &self.engine;
+        bpe
+    }
+
+    /// Ids and offsets of a text. No special token is added; those that the text spells out are recognised.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] for a character that the vocabulary cannot express; a complete vocabulary expresses all.
+    pub fn encode(&self, text: &str) -> Result<Encoding> {
+        self.bpe().encode(text)
+    }
+
+    /// [`Tokenizer::encode`] of many texts in parallel, in their order.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_batch<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Vec<Encoding>> {
+        texts.par_iter().map(|text| self.encode(text.as_ref())).collect()
+    }
+
+    /// The ids of a text without their offsets: several times as fast, for corpora.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_ids(&self, text: &str) -> Result<Vec<u32>> {
+        self.bpe().encode_ids(text)
+    }
+
+    /// The text of ids, nothing cleaned up. Bytes that are no UTF-8 become U+FFFD; an id that is no token's is left out;
+    /// special tokens are, too, if so asked.
+    ///
+    /// # Errors
+    /// None for byte-level BPE.
+    pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
+        let mut bytes = Vec::with_capacity(ids.len() * 4);
+        for id in ids {
+            self.append_bytes(*id, skip_special_tokens, &mut bytes);
+        }
+        Ok(match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(e) => String::from_utf8_lossy(e.as_bytes()).into_owned(),
+        })
+    }
+
+    /// Decodes ids one at a time as they come.
+    pub fn decode_stream(&self, skip_special_tokens: bool) -> DecodeStream<'_> {
+        DecodeStream::new(self, skip_special_tokens)
+    }
+
+    fn append_bytes(&self, id: u32, skip_special_tokens: bool, bytes: &mut Vec<u8>) {
+        if !(skip_special_tokens && self.bpe().is_special(id)) {
+            bytes.extend_from_slice(self.bpe().token_bytes(id));
+        }
+    }
+
+    /// The kind.
+    pub fn kind(&self) -> TokenizerKind {
+        match self.engine {
+            Engine::Bpe(_) => TokenizerKind::ByteLevelBpe,
+        }
+    }
+
+    /// Number of tokens, added ones included.
+    pub fn vocab_size(&self) -> usize {
+        self.bpe().vocab_size()
+    }
+
+    /// The largest id; more than `vocab_size() - 1` where ids are left out.
+    pub fn max_id(&self) -> u32 {
+        self.bpe().max_id()
+    }
+
+    /// Checks that a model has an embedding for every id. It may have more: embeddings are often padded.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] when an id is not less than `vocab_size`, the model's number of embeddings.
+    pub fn check_fits(&self, vocab_size: usize) -> Result<()> {
+        let max_id = self.max_id();
+        if (max_id as usize) < vocab_size {
+            return Ok(());
+        }
+        let reason = format!(
+            "the tokenizer has ids up to {max_id}, expected less than the model's vocab_size {vocab_size}"
+        );
+        Err(Error::Tokenizer { path: None, reason })
+    }
+
+    /// The id of a token as the vocabulary spells it (`Ġthe`).
+    pub fn token_to_id(&self, token: &str) -> Option<u32> {
+        self.bpe().token_to_id(token)
+    }
+
+    /// A token as the vocabulary spells it (`Ġthe`); [`Tokenizer::decode`] gives its text.
+    pub fn id_to_token(&self, id: u32) -> Option<String> {
+        self.bpe().id_to_token(id)
+    }
+
+    /// The ids of special tokens in ascending order: those that [`Tokenizer::decode`] can leave out.
+    pub fn special_ids(&self) -> &[u32] {
+        self.bpe().special_ids()
+    }
+
+    /// The token of a text's beginning, if there is one.
+    pub fn bos_token_id(&self) -> Option<u32> {
+        self.role(&self.settings.roles.bos)
+    }
+
+    /// The token of a text's end, if there is one.
+    pub fn eos_token_id(&self) -> Option<u32> {
+        self.role(&self.settings.roles.eos)
+    }
+
+    /// The token of padding, if there is one; GPT-2 has none.
+    pub fn pad_token_id(&self) -> Option<u32> {
+        self.role(&self.settings.roles.pad)
+    }
+
+    fn role(&self, token: &Option<String>) -> Option<u32> {
+        self.token_to_id(token.as_deref()?)
+    }
+
+    /// The longest input in tokens, if the folder says so.
+    pub fn model_max_length(&self) -> Option<usize> {
+        self.settings.model_max_length
+    }
+
+    /// Whether a space is put before a text that begins with none.
+    pub fn add_prefix_space(&self) -> bool {
+        self.bpe().add_prefix_space()
+    }
+}
+
+impl fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokenizer")
+            .field("kind", &self.kind())
+            .field("vocab_size", &self.vocab_size())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The SentencePiece model, if that is what the folder's tokenizer is.
+fn sentencepiece_of(files: &SourceFiles) -> Result<Option<&files::SourceFile>> {
+    let Some(model) = files.get(SENTENCEPIECE) else { return Ok(None) };
+    let is_bpe = match files.get(TOKENIZER) {
+        // A `tokenizer.json` beside it may be a conversion of the same model.
+        Some(file) => json::model_type(file)?.is_none_or(|kind| kind == "BPE"),
+        None => files.get(VOCAB).is_some(),
+    };
+    Ok((!is_bpe).then_some(model))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,428 @@
+//! Byte-level BPE, on top of the `tokenizers` crate. Nothing outside of this module and the trainer knows that crate.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::normalizers::{self, NormalizerWrapper};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::tokenizer::pattern::Pattern;
+use tokenizers::{
+    AddedToken as CrateToken, Model, PreTokenizedString, PreTokenizer, SplitDelimiterBehavior,
+    TokenizerImpl,
+};
+
+use super::Encoding;
+use super::bytes::{char_of, spell, unspell};
+use super::json::{NormalForm, Pipeline};
+use super::special::AddedToken;
+use super::split::words;
+use crate::{Error, Result};
+
+/// The crate's pipeline with GPT-2's parts in their places.
+type Inner = TokenizerImpl<BPE, NormalizerWrapper, Splitter, ByteLevel, ByteLevel>;
+
+/// More added tokens than this are not searched for one by one.
+const FEW_ADDED: usize = 16;
+
+/// A byte-level BPE tokenizer.
+pub(super) struct Bpe {
+    inner: Inner,
+    merges: Vec<(u32, u32)>,
+    added: Vec<AddedToken>,
+    table: TokenTable,
+    unk_token: Option<String>,
+    /// The short way of [`Bpe::encode_ids`] is open: nothing changes the text before it is divided.
+    is_plain: bool,
+}
+
+impl Bpe {
+    /// Builds a tokenizer of a pipeline whose vocabulary holds every added token.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] when the crate refuses it.
+    pub(super) fn new(pipeline: Pipeline) -> Result<Self> {
+        let Pipeline { vocabulary, added, normalizers, .. } = pipeline;
+        let ids = &vocabulary.ids;
+        let id_of = |token: &String| ids.get(token).copied();
+        let merges = vocabulary.merges.iter().filter_map(|(l, r)| Some((id_of(l)?, id_of(r)?)));
+        let merges = merges.collect();
+        let splitter = Splitter::new(
+            pipeline.add_prefix_space,
+            pipeline.one_word,
+            if pipeline.unk_token.is_some() { Vec::new() } else { missing_bytes(ids) },
+        );
+        let is_plain = normalizers.is_empty() && added.len() <= FEW_ADDED;
+        let mut model = BPE::builder()
+            .vocab_and_merges(vocabulary.ids.into_iter().collect::<Vocab>(), vocabulary.merges)
+            .fuse_unk(pipeline.fuse_unk)
+            .ignore_merges(pipeline.ignore_merges);
+        if let Some(token) = &pipeline.unk_token {
+            model = model.unk_token(token.clone());
+        }
+        let mut inner = Inner::new(model.build().map_err(refusal)?);
+        inner.with_pre_tokenizer(Some(splitter));
+        inner.with_normalizer(normalizer(&normalizers)).map_err(refusal)?;
+        inner.with_post_processor(
+            pipeline.trim_offsets.map(|prefix| ByteLevel::new(prefix, true, true)),
+        );
+        inner.add_tokens(added.iter().map(crate_token)).map_err(refusal)?;
+        let table = TokenTable::new(&inner, &added);
+        let unk_token = pipeline.unk_token;
+        Ok(Self { inner, merges, added, table, unk_token, is_plain })
+    }
+
+    /// Ids with the characters that they stand for.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] for a character that the vocabulary cannot spell.
+    pub(super) fn encode(&self, text: &str) -> Result<Encoding> {
+        let encoding = self.inner.encode_char_offsets(text, false).map_err(refusal)?;
+        Ok(Encoding { ids: encoding.get_ids().to_vec(), offsets: encoding.get_offsets().to_vec() })
+    }
+
+    /// Ids alone. Text without added tokens is not copied with its alignments as the crate does, and a word that
+    /// occurred before in the same text is not looked at again.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] for a character that the vocabulary cannot spell.
+    pub(super) fn encode_ids(&self, text: &str) -> Result<Vec<u32>> {
+        let splitter = match self.inner.get_pre_tokenizer() {
+            Some(splitter) if self.is_plain && !self.holds_added(text) => splitter,
+            _ => {
+                let encoding = self.inner.encode_fast(text, false).map_err(refusal)?;
+                return Ok(encoding.get_ids().to_vec());
+            }
+        };
+        let prefixed;
+        let text = if splitter.add_prefix_space && !text.is_empty() && !text.starts_with(' ') {
+            prefixed = format!(" {text}");
+            prefixed.as_str()
+        } else {
+            text
+        };
+        splitter.check(text).map_err(refusal)?;
+        let mut ids = Vec::with_capacity(text.len() / 3);
+        if splitter.one_word {
+            self.encode_word(text, &mut String::new(), &mut ids)?;
+            return Ok(ids);
+        }
+        let mut seen: HashMap<&str, Range<usize>> = HashMap::new();
+        let mut spelled = String::new();
+        for word in words(text) {
+            if let Some(place) = seen.get(word) {
+                ids.extend_from_within(place.clone());
+                continue;
+            }
+            let start = ids.len();
+            self.encode_word(word, &mut spelled, &mut ids)?;
+            seen.insert(word, start..ids.len());
+        }
+        Ok(ids)
+    }
+
+    fn encode_word(&self, word: &str, spelled: &mut String, ids: &mut Vec<u32>) -> Result<()> {
+        spell(word, spelled);
+        let tokens = self.inner.get_model().tokenize(spelled).map_err(refusal)?;
+        ids.extend(tokens.iter().map(|token| token.id));
+        Ok(())
+    }
+
+    fn holds_added(&self, text: &str) -> bool {
+        self.added.iter().any(|token| text.contains(&token.content))
+    }
+
+    /// The bytes of a token; empty for an id that is no token's.
+    pub(super) fn token_bytes(&self, id: u32) -> &[u8] {
+        self.table.bytes(id)
+    }
+
+    pub(super) fn is_special(&self, id: u32) -> bool {
+        self.table.special.binary_search(&id).is_ok()
+    }
+
+    /// In ascending order.
+    pub(super) fn special_ids(&self) -> &[u32] {
+        &self.table.special
+    }
+
+    pub(super) fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    pub(super) fn max_id(&self) -> u32 {
+        self.table.max_id()
+    }
+
+    pub(super) fn token_to_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    pub(super) fn id_to_token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// Pairs of ids in the order in which they are merged.
+    pub(super) fn merges(&self) -> &[(u32, u32)] {
+        &self.merges
+    }
+
+    pub(super) fn added(&self) -> &[AddedToken] {
+        &self.added
+    }
+
+    pub(super) fn unk_token(&self) -> Option<&str> {
+        self.unk_token.as_deref()
+    }
+
+    pub(super) fn add_prefix_space(&self) -> bool {
+        self.inner.get_pre_tokenizer().is_some_and(|splitter| splitter.add_prefix_space)
+    }
+}
+
+/// The crate's errors are strings in boxes.
+pub(super) fn refusal(error: tokenizers::Error) -> Error {
+    Error::Tokenizer { path: None, reason: error.to_string() }
+}
+
+fn crate_token(token: &AddedToken) -> CrateToken {
+    CrateToken::from(token.content.clone(), token.special)
+        .single_word(token.single_word)
+        .lstrip(token.lstrip)
+        .rstrip(token.rstrip)
+        .normalized(token.normalized)
+}
+
+fn normalizer(forms: &[NormalForm]) -> Option<NormalizerWrapper> {
+    let one = |form: &NormalForm| match form {
+        NormalForm::Nfc => NormalizerWrapper::NFC(normalizers::unicode::NFC),
+        NormalForm::Nfd => NormalizerWrapper::NFD(normalizers::unicode::NFD),
+        NormalForm::Nfkc => NormalizerWrapper::NFKC(normalizers::unicode::NFKC),
+        NormalForm::Nfkd => NormalizerWrapper::NFKD(normalizers::unicode::NFKD),
+        NormalForm::Lowercase => NormalizerWrapper::Lowercase(normalizers::utils::Lowercase),
+    };
+    match forms {
+        [] => None,
+        [form] => Some(one(form)),
+        _ => {
+            let forms = forms.iter().map(one).collect();
+            Some(NormalizerWrapper::Sequence(normalizers::utils::Sequence::new(forms)))
+        }
+    }
+}
+
+/// Bytes without a token of their own, in ascending order.
+fn missing_bytes(ids: &HashMap<String, u32>) -> Vec<u8> {
+    (0..=255).filter(|byte| !ids.contains_key(&char_of(*byte).to_string())).collect()
+}
+
+/// The step from text to words in the printable alphabet, in the place of the crate's own. The crate's divides with
+/// a backtracking pattern, and its model leaves out what it cannot spell without a word.
+#[derive(Debug, Clone)]
+pub(super) struct Splitter {
+    add_prefix_space: bool,
+    one_word: bool,
+    missing: Vec<u8>,
+}
+
+impl Splitter {
+    pub(super) fn new(add_prefix_space: bool, one_word: bool, missing: Vec<u8>) -> Self {
+        Self { add_prefix_space, one_word, missing }
+    }
+
+    /// Refuses text with bytes that no token stands for.
+    fn check(&self, text: &str) -> Result<(), tokenizers::Error> {
+        if self.missing.is_empty() {
+            return Ok(());
+        }
+        let mut buffer = [0; 4];
+        for c in text.chars() {
+            let mut bytes = c.encode_utf8(&mut buffer).bytes();
+            if let Some(byte) = bytes.find(|byte| self.missing.binary_search(byte).is_ok()) {
+                let reason = format!(
+                    "cannot encode {c:?}: the vocabulary has no token for its byte 0x{byte:02X}"
+                );
+                return Err(reason.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PreTokenizer for Splitter {
+    fn pre_tokenize(&self, text: &mut PreTokenizedString) -> Result<(), tokenizers::Error> {
+        text.split(|_, mut piece| {
+            if self.add_prefix_space && !piece.get().starts_with(' ') {
+                piece.prepend(" ");
+            }
+            self.check(piece.get())?;
+            if self.one_word {
+                Ok(vec![piece])
+            } else {
+                piece.split(WordPattern, SplitDelimiterBehavior::Isolated)
+            }
+        })?;
+        // The spelling in the printable alphabet, which keeps track of the offsets.
+        ByteLevel::new(false, true, false).pre_tokenize(text)
+    }
+}
+
+/// [`words`] in the crate's terms.
+struct WordPattern;
+
+impl Pattern for WordPattern {
+    fn find_matches(&self, text: &str) -> Result<Vec<((usize, usize), bool)>, tokenizers::Error> {
+        if text.is_empty() {
+            return Ok(vec![((0, 0), false)]);
+        }
+        let mut start = 0;
+        let places = words(text).map(|word| {
+            let end = start + word.len();
+            let place = ((start, end), true);
+            start = end;
+            place
+        });
+        Ok(places.collect())
+    }
+}
+
+/// The bytes of every token, one after another, for decoding without a look at strings.
+struct TokenTable {
+    bytes: Vec<u8>,
+    /// Where the bytes of a token end; they start where those of the id before it end.
+    ends: Vec<usize>,
+    special: Vec<u32>,
+}
+
+impl TokenTable {
+    fn new(inner: &Inner, added: &[AddedToken]) -> Self {
+        let last = inner.get_vocab(true).into_values().max().unwrap_or(0);
+        let mut table = Self { bytes: Vec::new(), ends: Vec::new(), special: Vec::new() };
+        for id in 0..=last {
+            if let Some(token) = inner.id_to_token(id) {
+                unspell(&token, &mut table.bytes);
+            }
+            table.ends.push(table.bytes.len());
+        }
+        table.special = added.iter().filter(|token| token.special).map(|token| token.id).collect();
+        table.special.sort_unstable();
+        table
+    }
+
+    fn bytes(&self, id: u32) -> &[u8] {
+        let id = id as usize;
+        let Some(&end) = self.ends.get(id) else { return &[] };
+        let start = id.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start..end]
+    }
+
+    fn max_id(&self) -> u32 {
+        self.ends.len().saturating_sub(1) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::json;
+    use super::*;
+    use crate::tokenizer::vocab::Vocabulary;
+
+    /// All bytes, three merges, an end token behind them.
+    fn small(change: impl FnOnce(&mut Pipeline)) -> Bpe {
+        let mut tokens: Vec<String> = (0..=255).map(|byte| char_of(byte).to_string()).collect();
+        tokens.extend(["he", "ll", "hell", "<e>"].map(String::from));
+        let ids = tokens.into_iter().zip(0..).collect();
+        let merges = [("h", "e"), ("l", "l"), ("he", "ll")];
+        let merges = merges.map(|(l, r)| (l.to_string(), r.to_string())).to_vec();
+        let mut pipeline = json::Pipeline {
+            vocabulary: Vocabulary { ids, merges },
+            added: vec![AddedToken::plain("<e>", 259, true)],
+            ..Default::default()
+        };
+        change(&mut pipeline);
+        Bpe::new(pipeline).unwrap()
+    }
+
+    const TEXTS: [&str; 8] = [
+        "",
+        " ",
+        "hello hello",
+        "a<e>b  <e>",
+        "é日本語\u{1F600}",
+        "  hello\n\n hell",
+        "<e",
+        "'s it's",
+    ];
+
+    #[test]
+    fn merges_apply_in_their_order() {
+        let bpe = small(|_| ());
+        assert_eq!(bpe.encode("hello").unwrap().ids, [258, u32::from(b'o')]);
+        assert_eq!(bpe.encode("<e>").unwrap().ids, [259]);
+    }
+
+    #[test]
+    fn offsets_count_characters_and_cover_a_split_character_whole() {
+        let encoding = small(|_| ()).encode("é!").unwrap();
+        assert_eq!(encoding.offsets, [(0, 1), (0, 1), (1, 2)]);
+    }
+
+    #[test]
+    fn ids_alone_equal_ids_with_offsets() {
+        let variants = [
+            small(|_| ()),
+            small(|p| p.add_prefix_space = true),
+            small(|p| p.one_word = true),
+            small(|p| p.normalizers = vec![NormalForm::Nfd, NormalForm::Lowercase]),
+        ];
+        for (i, bpe) in variants.iter().enumerate() {
+            for text in TEXTS {
+                let full = bpe.encode(text).unwrap().ids;
+                assert_eq!(bpe.encode_ids(text).unwrap(), full, "variant {i}, {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_table_decodes_as_the_crate_does() {
+        let mut bpe = small(|_| ());
+        bpe.inner.with_decoder(Some(ByteLevel::default()));
+        let ids: Vec<u32> = (0..400).map(|i| i * 7919 % 262).collect();
+        for skip in [false, true] {
+            let kept = ids.iter().filter(|id| !skip || !bpe.is_special(**id));
+            let bytes: Vec<u8> = kept.flat_map(|id| bpe.token_bytes(*id)).copied().collect();
+            let text = String::from_utf8_lossy(&bytes);
+            assert_eq!(text, bpe.inner.decode(&ids, skip).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_missing_byte_is_an_error_and_not_a_gap() {
+        let bpe = small(|p| {
+            p.vocabulary.ids.remove("z");
+        });
+        for error in [bpe.encode("a z").unwrap_err(), bpe.encode_ids("a z").unwrap_err()] {
+            assert!(error.to_string().contains("cannot encode 'z'"), "{error}");
+        }
+        assert_eq!(bpe.encode("a").unwrap().ids.len(), 1);
+    }
+
+    #[test]
+    fn the_unknown_token_stands_for_a_missing_byte_where_there_is_one() {
+        let bpe = small(|p| {
+            p.vocabulary.ids.remove("z");
+            p.unk_token = Some("<e>".to_string());
+        });
+        assert_eq!(bpe.encode("zz").unwrap().ids, [259, 259]);
+        assert_eq!(bpe.encode_ids("zz").unwrap(), [259, 259]);
+    }
+
+    #[test]
+    fn words_of_a_million_characters_are_encoded() {
+        let bpe = small(|_| ());
+        let spaces = format!("{}x", " ".repeat(1_200_000));
+        assert_eq!(bpe.encode(&spaces).unwrap().ids.len(), 1_200_001);
+        let word = "hell".repeat(300_000);
+        assert_eq!(bpe.encode_ids(&word).unwrap(), vec![258; 300_000]);
+    }
+}

@@ -1,0 +1,117 @@
+//! Claims about the tokenizer as a whole.
+
+use std::path::Path;
+
+use super::*;
+
+/// A corpus with repetitions, several scripts and a special token.
+pub(super) const TEXTS: [&str; 6] = [
+    "",
+    "the cat sat on the mat and the cat sat on the hat",
+    "  two  spaces\n\nand lines\t the the cat's don't 1234 5678",
+    "é ñ ü 日本語 日本語 🙂🙂",
+    "<|endoftext|>the end<|endoftext|>",
+    " leading and trailing ",
+];
+
+/// A tokenizer of 300 tokens, learned from [`TEXTS`].
+pub(super) fn small() -> Tokenizer {
+    let options =
+        TrainBpeOptions { vocab_size: 300, min_frequency: 1, ..TrainBpeOptions::default() };
+    Tokenizer::train_bpe(TEXTS.iter().map(|text| text.to_string()), &options).unwrap()
+}
+
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn refusal(folder: &Path) -> String {
+    Tokenizer::from_folder(folder).unwrap_err().to_string()
+}
+
+#[test]
+fn tokenizers_are_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Tokenizer>();
+}
+
+#[test]
+fn decoding_undoes_encoding() {
+    let tokenizer = small();
+    for text in TEXTS {
+        let encoding = tokenizer.encode(text).unwrap();
+        assert_eq!(tokenizer.decode(&encoding.ids, false).unwrap(), text);
+        assert_eq!(tokenizer.encode_ids(text).unwrap(), encoding.ids);
+        assert_eq!(encoding.ids.len(), encoding.offsets.len());
+    }
+}
+
+#[test]
+fn a_batch_keeps_the_order_of_its_texts() {
+    let tokenizer = small();
+    let batch = tokenizer.encode_batch(&TEXTS).unwrap();
+    let one_by_one: Vec<_> = TEXTS.iter().map(|text| tokenizer.encode(text).unwrap()).collect();
+    assert_eq!(batch, one_by_one);
+}
+
+#[test]
+fn special_tokens_and_unknown_ids_leave_no_text() {
+    let tokenizer = small();
+    let ids = [0, tokenizer.token_to_id("a").unwrap(), 300, u32::MAX, 0];
+    assert_eq!(tokenizer.decode(&ids, true).unwrap(), "a");
+    assert_eq!(tokenizer.decode(&ids, false).unwrap(), "<|endoftext|>a<|endoftext|>");
+    assert_eq!(tokenizer.id_to_token(300), None);
+}
+
+#[test]
+fn a_model_needs_an_embedding_for_every_id() {
+    let tokenizer = small();
+    assert!(tokenizer.check_fits(300).is_ok() && tokenizer.check_fits(304).is_ok());
+    let error = tokenizer.check_fits(299).unwrap_err().to_string();
+    assert!(error.contains("ids up to 299") && error.contains("vocab_size 299"), "{error}");
+}
+
+#[test]
+fn a_folder_without_a_tokenizer_is_refused_by_name() {
+    let error = refusal(folder(&[]).path());
+    assert!(error.contains("tokenizer.json or vocab.json"), "{error}");
+    let error = refusal(folder(&[("vocab.json", r#"{"a":0}"#)]).path());
+    assert!(error.contains("merges.txt"), "{error}");
+}
+
+#[test]
+fn side_files_give_roles_length_and_prefix() {
+    let trained = tempfile::tempdir().unwrap();
+    small().save(trained.path()).unwrap();
+    let config = r#"{"model_max_length":1024,"add_prefix_space":true,"pad_token":"<|endoftext|>"}"#;
+    std::fs::write(trained.path().join("tokenizer_config.json"), config).unwrap();
+    let tokenizer = Tokenizer::from_folder(trained.path()).unwrap();
+    assert_eq!(tokenizer.model_max_length(), Some(1024));
+    assert_eq!(tokenizer.pad_token_id(), Some(0));
+    assert_eq!(tokenizer.bos_token_id(), Some(0));
+    assert_eq!(tokenizer.encode_ids("the").unwrap(), tokenizer.encode_ids(" the").unwrap());
+}
+
+#[test]
+fn a_sentencepiece_folder_is_inspected_but_not_loaded() {
+    let folder = folder(&[]);
+    std::fs::write(folder.path().join("spiece.model"), sentencepiece::tests::model()).unwrap();
+    let summary = Tokenizer::inspect(folder.path()).unwrap();
+    assert_eq!((summary.kind.name(), summary.vocab_size), ("sentencepiece", 3));
+    assert_eq!(summary.files, ["spiece.model"]);
+    let error = refusal(folder.path());
+    assert!(error.contains("spiece.model") && error.contains("byte-level BPE only"), "{error}");
+}
+
+#[test]
+fn a_byte_level_folder_is_inspected() {
+    let folder = tempfile::tempdir().unwrap();
+    small().save(folder.path()).unwrap();
+    let summary = Tokenizer::inspect(folder.path()).unwrap();
+    assert_eq!((summary.kind, summary.vocab_size), (TokenizerKind::ByteLevelBpe, 300));
+    assert_eq!(summary.files.len(), 5);
+}
