@@ -30,6 +30,8 @@ mod audit;
 mod checkpoint;
 mod element;
 mod hdf5;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod names;
 mod pytorch;
 mod safetensors;

@@ -34,22 +34,18 @@ pub(super) struct Index {
 impl Index {
     /// Reads an index and checks that its shards are files of the same folder.
     pub fn open(path: &Path) -> Result<Self> {
-        let text = read_bounded(path)?;
-        let index: IndexFile = serde_json::from_slice(&text)
-            .map_err(|source| Error::Json { path: path.to_path_buf(), source })?;
-        let mut by_shard: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (tensor, shard) in index.weight_map.0 {
-            by_shard.entry(shard).or_default().push(tensor);
-        }
-        if by_shard.is_empty() {
-            return Err(Error::format(path, FORMAT, "`weight_map` is empty"));
-        }
         let folder = path.parent().unwrap_or(Path::new(""));
-        let shards = by_shard
+        let shards = by_shard(path)?
             .into_iter()
             .map(|(shard, tensors)| Ok((resolve(path, folder, &shard)?, tensors)))
             .collect::<Result<_>>()?;
         Ok(Self { path: path.to_path_buf(), shards })
+    }
+
+    /// The names of the shards, which need not be in the folder yet.
+    #[cfg(feature = "hub")]
+    pub fn shard_names(path: &Path) -> Result<Vec<String>> {
+        Ok(by_shard(path)?.into_keys().collect())
     }
 
     /// Checks the names that the shards really hold, given in the order of `shards`.
@@ -95,15 +91,37 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-/// The path of a shard, which has to be a plain name for a file that really lies in the folder.
-fn resolve(index: &Path, folder: &Path, shard: &str) -> Result<PathBuf> {
-    let refuse = |reason: String| Err(Error::format(index, FORMAT, reason));
+/// The tensors of each shard; the shards' names are plain ones.
+fn by_shard(path: &Path) -> Result<BTreeMap<String, Vec<String>>> {
+    let text = read_bounded(path)?;
+    let index: IndexFile = serde_json::from_slice(&text)
+        .map_err(|source| Error::Json { path: path.to_path_buf(), source })?;
+    let mut by_shard: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (tensor, shard) in index.weight_map.0 {
+        check_plain(path, &shard)?;
+        by_shard.entry(shard).or_default().push(tensor);
+    }
+    if by_shard.is_empty() {
+        return Err(Error::format(path, FORMAT, "`weight_map` is empty"));
+    }
+    Ok(by_shard)
+}
+
+/// A shard's name has no room for a path.
+fn check_plain(index: &Path, shard: &str) -> Result<()> {
     let mut components = Path::new(shard).components();
     let plain = matches!((components.next(), components.next()), (Some(Component::Normal(name)), None) if name == shard);
     // A backslash separates folders elsewhere; a checkpoint has to mean the same everywhere.
     if !plain || shard.contains(['/', '\\', ':', '\0']) {
-        return refuse(format!("shard \"{shard}\" is not the plain name of a file in this folder"));
+        let reason = format!("shard \"{shard}\" is not the plain name of a file in this folder");
+        return Err(Error::format(index, FORMAT, reason));
     }
+    Ok(())
+}
+
+/// The path of a shard, which has to be a file that really lies in the folder.
+fn resolve(index: &Path, folder: &Path, shard: &str) -> Result<PathBuf> {
+    let refuse = |reason: String| Err(Error::format(index, FORMAT, reason));
     let path = folder.join(shard);
     if !path.exists() {
         return refuse(format!("shard \"{shard}\" is not in this folder"));

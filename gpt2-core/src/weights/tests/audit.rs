@@ -140,3 +140,9 @@ fn a_name_that_the_model_lacks_is_an_error_and_not_a_panic() {
     let mut reader = checkpoint.audit(&small()).unwrap();
     assert!(message(reader.read("transformer.wte.weight")).contains("transformer.wte.weight"));
 }
+
+#[test]
+fn a_checkpoint_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Checkpoint>();
+}

@@ -3,6 +3,8 @@
 
 mod audit;
 mod hdf5;
+#[cfg(feature = "hub")]
+mod hub;
 mod pytorch;
 mod safetensors;
 mod save;
