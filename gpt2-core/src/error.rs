@@ -92,6 +92,12 @@ pub enum Error {
         /// The names that would have worked.
         available: String,
     },
+    /// A device failed while it computed, or could not hand its result over.
+    #[error("the device failed: {reason}")]
+    Compute {
+        /// The backend's own words.
+        reason: String,
+    },
     /// A file could not be had from the Hugging Face hub.
     #[error("hub repository `{repo}`, file `{file}`: {reason}")]
     Hub {
@@ -147,7 +153,9 @@ impl fmt::Display for TensorProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { name } => write!(f, "{name} is missing"),
-            Self::Unknown { name } => write!(f, "{name} is unknown to a GPT-2 of this configuration"),
+            Self::Unknown { name } => {
+                write!(f, "{name} is unknown to a GPT-2 of this configuration")
+            }
             Self::Shape { name, found, expected } => {
                 write!(f, "{name} has shape {found:?}, expected {expected:?}")
             }
@@ -190,6 +198,11 @@ impl Error {
         expected: impl fmt::Display,
     ) -> Self {
         Self::Argument { argument, found: found.to_string(), expected: expected.to_string() }
+    }
+
+    /// A device that failed; made for `map_err`.
+    pub fn compute(reason: impl fmt::Debug) -> Self {
+        Self::Compute { reason: format!("{reason:?}") }
     }
 
     /// Names the file that a field or tokenizer error comes from, unless it is named already.

@@ -14,7 +14,7 @@ const MAX_BYTES: u64 = 16 << 20;
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::Json`], or [`Error::Format`] when it is too large or not an object.
-pub(crate) fn read_object(path: &Path) -> Result<Map<String, Value>> {
+pub fn read_object(path: &Path) -> Result<Map<String, Value>> {
     let size = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
     if size > MAX_BYTES {
         return Err(Error::format(path, "JSON", format!("{size} bytes is no configuration")));
@@ -29,44 +29,73 @@ pub(crate) fn read_object(path: &Path) -> Result<Map<String, Value>> {
 }
 
 /// A JSON object from which fields are taken one by one.
-pub(crate) struct Fields(Map<String, Value>);
+#[derive(Debug, Clone)]
+pub struct Fields(Map<String, Value>);
 
 impl Fields {
-    pub(crate) fn new(object: Map<String, Value>) -> Self {
+    /// Takes hold of an object.
+    #[must_use]
+    pub fn new(object: Map<String, Value>) -> Self {
         Self(object)
     }
 
     /// What nobody asked for.
-    pub(crate) fn rest(self) -> Map<String, Value> {
+    #[must_use]
+    pub fn rest(self) -> Map<String, Value> {
         self.0
     }
 
-    pub(crate) fn usize(&mut self, field: &str, default: usize) -> Result<usize> {
+    /// A whole number; an absent field has the default.
+    ///
+    /// # Errors
+    /// [`Error::Field`] when the value is of another type, as for every method here.
+    pub fn usize(&mut self, field: &str, default: usize) -> Result<usize> {
         self.take(field, default, "a whole number", |v| usize::try_from(v.as_u64()?).ok())
     }
 
-    pub(crate) fn optional_usize(&mut self, field: &str) -> Result<Option<usize>> {
+    /// A whole number, or null, which an absent field is too.
+    ///
+    /// # Errors
+    /// As [`usize`](Self::usize).
+    pub fn optional_usize(&mut self, field: &str) -> Result<Option<usize>> {
         self.take_nullable(field, "a whole number or null", |v| usize::try_from(v.as_u64()?).ok())
     }
 
-    pub(crate) fn f64(&mut self, field: &str, default: f64) -> Result<f64> {
+    /// A number; an absent field has the default.
+    ///
+    /// # Errors
+    /// As [`usize`](Self::usize).
+    pub fn f64(&mut self, field: &str, default: f64) -> Result<f64> {
         self.take(field, default, "a number", Value::as_f64)
     }
 
-    pub(crate) fn bool(&mut self, field: &str, default: bool) -> Result<bool> {
+    /// A switch; an absent field has the default.
+    ///
+    /// # Errors
+    /// As [`usize`](Self::usize).
+    pub fn bool(&mut self, field: &str, default: bool) -> Result<bool> {
         self.take(field, default, "true or false", Value::as_bool)
     }
 
-    /// Reads a switch and leaves it in place.
-    pub(crate) fn peek_bool(&self, field: &str) -> bool {
+    /// Reads a switch and leaves it in place; anything but `true` is `false`.
+    #[must_use]
+    pub fn peek_bool(&self, field: &str) -> bool {
         self.0.get(field).and_then(Value::as_bool).unwrap_or(false)
     }
 
-    pub(crate) fn optional_string(&mut self, field: &str) -> Result<Option<String>> {
+    /// A string, or null.
+    ///
+    /// # Errors
+    /// As [`usize`](Self::usize).
+    pub fn optional_string(&mut self, field: &str) -> Result<Option<String>> {
         self.take_nullable(field, "a string", |v| v.as_str().map(str::to_string))
     }
 
-    pub(crate) fn activation(&mut self, field: &str) -> Result<Activation> {
+    /// The name of an activation function; an absent field is `gelu_new`.
+    ///
+    /// # Errors
+    /// As [`usize`](Self::usize).
+    pub fn activation(&mut self, field: &str) -> Result<Activation> {
         let names = Activation::ALL.map(Activation::name).join(", ");
         self.take(field, Activation::GeluNew, &format!("one of {names}"), |v| {
             Activation::from_name(v.as_str()?)
@@ -74,7 +103,10 @@ impl Fields {
     }
 
     /// An absent field has the default; null means that there is no such token.
-    pub(crate) fn token_id(&mut self, field: &str, default: Option<u32>) -> Result<Option<u32>> {
+    ///
+    /// # Errors
+    /// As [`usize`](Self::usize).
+    pub fn token_id(&mut self, field: &str, default: Option<u32>) -> Result<Option<u32>> {
         if !self.0.contains_key(field) {
             return Ok(default);
         }
@@ -82,7 +114,10 @@ impl Fields {
     }
 
     /// As [`token_id`](Self::token_id), but a list is allowed too.
-    pub(crate) fn token_ids(&mut self, field: &str, default: Vec<u32>) -> Result<Vec<u32>> {
+    ///
+    /// # Errors
+    /// As [`usize`](Self::usize).
+    pub fn token_ids(&mut self, field: &str, default: Vec<u32>) -> Result<Vec<u32>> {
         if !self.0.contains_key(field) {
             return Ok(default);
         }
@@ -102,9 +137,7 @@ impl Fields {
     ) -> Result<T> {
         match self.0.remove(field) {
             None => Ok(default),
-            Some(value) => {
-                read(&value).ok_or_else(|| Error::field(field, shown(&value), expected))
-            }
+            Some(value) => read(&value).ok_or_else(|| Error::field(field, shown(&value), expected)),
         }
     }
 

@@ -1,0 +1,70 @@
+//! The one place that names a backend.
+
+use burn::tensor::Device;
+
+use crate::{Error, Result};
+
+/// What a device is, for a list that a person reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// The name that [`by_name`] takes.
+    pub name: &'static str,
+    /// `cpu` or `gpu`.
+    pub kind: &'static str,
+    /// Whether [`best`] is this one.
+    pub default: bool,
+}
+
+/// Names of the backends that are compiled in, best first.
+#[must_use]
+pub fn available() -> Vec<DeviceInfo> {
+    let list = [
+        #[cfg(feature = "wgpu")]
+        ("wgpu", "gpu"),
+        #[cfg(feature = "flex")]
+        ("flex", "cpu"),
+        #[cfg(feature = "ndarray")]
+        ("ndarray", "cpu"),
+    ];
+    let first = list.first().map(|(name, _): &(&str, &str)| *name);
+    list.into_iter()
+        .map(|(name, kind)| DeviceInfo { name, kind, default: Some(name) == first })
+        .collect()
+}
+
+/// The device of a name as `--device` takes it: `flex`, `ndarray`, `wgpu`.
+///
+/// # Errors
+/// [`Error::Device`] when the backend is not compiled in; the message lists those that are.
+pub fn by_name(name: &str) -> Result<Device> {
+    match name {
+        #[cfg(feature = "flex")]
+        "flex" => Ok(Device::flex()),
+        #[cfg(feature = "ndarray")]
+        "ndarray" => Ok(ndarray()),
+        #[cfg(feature = "wgpu")]
+        "wgpu" => Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
+        other => Err(Error::Device { requested: other.to_string(), available: names() }),
+    }
+}
+
+/// The best device that is compiled in.
+///
+/// # Errors
+/// [`Error::Device`] when the crate was built without any backend.
+pub fn best() -> Result<Device> {
+    let best = available().first().map_or("default", |info| info.name);
+    by_name(best)
+}
+
+/// `Device::ndarray` is deprecated upstream; the backend is kept as a second opinion on numbers.
+#[cfg(feature = "ndarray")]
+#[allow(deprecated)]
+fn ndarray() -> Device {
+    Device::ndarray()
+}
+
+fn names() -> String {
+    let names: Vec<_> = available().into_iter().map(|info| info.name).collect();
+    if names.is_empty() { "no backend".to_string() } else { names.join(", ") }
+}

@@ -1,0 +1,187 @@
+//! Files and folders that are written whole or not at all.
+//!
+//! What is being written lies under a hidden name beside its destination, is flushed to the disk,
+//! and takes its place by a rename, which either happens or does not.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::config::read_object;
+use crate::{Error, Result};
+
+/// Writes a file, whole or not at all; an earlier file of this name is replaced.
+///
+/// # Errors
+/// [`Error::Io`]; the earlier file is then untouched.
+pub fn write_file(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let path = path.as_ref();
+    write_file_with(path, |file| file.write_all(bytes).map_err(Error::io("write", path)))
+}
+
+/// As [`write_file`], for content that is produced piece by piece.
+pub(crate) fn write_file_with(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> Result<()>,
+) -> Result<()> {
+    let parent = parent_of(path);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".writing-");
+    #[cfg(unix)]
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    // A temporary file is private by default; a published one follows the user's mask.
+    #[cfg(unix)]
+    builder.permissions(permissions);
+    let mut temporary = builder.tempfile_in(parent).map_err(Error::io("create", path))?;
+    write(temporary.as_file_mut())?;
+    temporary.as_file().sync_all().map_err(Error::io("write", path))?;
+    temporary.persist(path).map_err(|error| Error::io("rename", path)(error.error))?;
+    sync_folder(parent)
+}
+
+/// Writes a folder, whole or not at all.
+///
+/// `write` is given the path of an empty temporary folder beside `destination`, which takes its
+/// place when `write` has returned `Ok`. Missing parents are created. An existing destination is
+/// replaced if it is empty or holds an earlier GPT-2 model, that is, a `config.json` with
+/// `"model_type": "gpt2"` and no sub-folders.
+///
+/// # Errors
+/// [`Error::Argument`] when the destination holds anything else; [`Error::Io`]; and whatever
+/// `write` returns. In all cases the destination is as it was and the temporary folder is gone.
+///
+/// # Example
+/// ```no_run
+/// use gpt2_core::{Gpt2Config, folder::{write_file, write_folder}};
+///
+/// let config = Gpt2Config::gpt2();
+/// write_folder("my-model", |folder| {
+///     write_file(folder.join("config.json"), config.to_json().to_string().as_bytes())
+/// })?;
+/// # Ok::<(), gpt2_core::Error>(())
+/// ```
+pub fn write_folder(
+    destination: impl AsRef<Path>,
+    write: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    let destination = real_destination(destination.as_ref())?;
+    let parent = parent_of(&destination);
+    fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
+    // Asked before the work, not after hours of it, and once more when it is done.
+    check_replaceable(&destination)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".writing-");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    let temporary = builder.tempdir_in(parent).map_err(Error::io("create", &destination))?;
+    write(temporary.path())?;
+    sync_tree(temporary.path())?;
+    if check_replaceable(&destination)? {
+        swap(temporary.path(), &destination, parent)?;
+    } else {
+        fs::rename(temporary.path(), &destination).map_err(Error::io("rename", &destination))?;
+    }
+    // It lives on under its new name, so there is nothing left to remove.
+    let _ = temporary.keep();
+    sync_folder(parent)
+}
+
+/// A link to a folder stands for that folder: the link stays, what it points to is replaced.
+fn real_destination(destination: &Path) -> Result<PathBuf> {
+    if destination.file_name().is_none() {
+        let expected = "a path that ends in a folder's name";
+        return Err(Error::argument("destination", destination.display(), expected));
+    }
+    if destination.is_symlink() {
+        return destination.canonicalize().map_err(Error::io("resolve", destination));
+    }
+    Ok(destination.to_path_buf())
+}
+
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Whether something is there that may be replaced; an error if it may not.
+fn check_replaceable(destination: &Path) -> Result<bool> {
+    let refuse = |found: &str| {
+        let found = format!("{} ({found})", destination.display());
+        let expected = "a new path, an empty folder, or the folder of an earlier GPT-2 model";
+        Err(Error::argument("destination", found, expected))
+    };
+    match destination.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(Error::io("read", destination)(error)),
+        Ok(metadata) if !metadata.is_dir() => return refuse("a file"),
+        Ok(_) => {}
+    }
+    let mut is_empty = true;
+    for entry in fs::read_dir(destination).map_err(Error::io("read", destination))? {
+        let entry = entry.map_err(Error::io("read", destination))?;
+        is_empty = false;
+        // A model folder has none, and what might lie in it is too much to lose.
+        if entry.file_type().map_err(Error::io("read", entry.path()))?.is_dir() {
+            let name = entry.file_name();
+            return refuse(&format!("a folder with the sub-folder {}", name.to_string_lossy()));
+        }
+    }
+    if !is_empty && !is_model(&destination.join("config.json")) {
+        return refuse("a folder with other content");
+    }
+    Ok(true)
+}
+
+fn is_model(config: &Path) -> bool {
+    read_object(config)
+        .is_ok_and(|object| object.get("model_type").and_then(|v| v.as_str()) == Some("gpt2"))
+}
+
+/// Puts `new` in the place of `old`, or leaves `old` there.
+fn swap(new: &Path, old: &Path, parent: &Path) -> Result<()> {
+    let aside = tempfile::Builder::new()
+        .prefix(".replaced-")
+        .tempdir_in(parent)
+        .map_err(Error::io("create", old))?;
+    let kept = aside.path().join("old");
+    fs::rename(old, &kept).map_err(Error::io("rename", old))?;
+    if let Err(error) = fs::rename(new, old) {
+        if let Err(stuck) = fs::rename(&kept, old) {
+            // The old folder must survive even here, under a name that the message gives.
+            let kept = aside.keep().join("old");
+            return Err(Error::io("move back", kept)(stuck));
+        }
+        return Err(Error::io("rename", old)(error));
+    }
+    // The new folder stands; failing to remove the old one is no reason to say it does not.
+    let _ = aside.close();
+    Ok(())
+}
+
+/// Flushes every file and folder below a folder.
+fn sync_tree(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(Error::io("read", folder))? {
+        let entry = entry.map_err(Error::io("read", folder))?;
+        let path = entry.path();
+        let kind = entry.file_type().map_err(Error::io("read", &path))?;
+        if kind.is_dir() {
+            sync_tree(&path)?;
+        } else if kind.is_file() {
+            File::open(&path)
+                .and_then(|file| file.sync_all())
+                .map_err(Error::io("flush", &path))?;
+        }
+    }
+    sync_folder(folder)
+}
+
+/// Makes the names in a folder permanent.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|file| file.sync_all()).map_err(Error::io("flush", folder))
+}
+
+/// Elsewhere a folder cannot be opened, and a rename is as permanent as it gets.
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) -> Result<()> {
+    Ok(())
+}

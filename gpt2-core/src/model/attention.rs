@@ -1,0 +1,85 @@
+//! Multi-head causal self-attention.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use super::cache::LayerCache;
+use super::layers::Conv1D;
+use super::source::TensorSource;
+use crate::ops::{self, Attended, AttentionBias, AttentionScale};
+use crate::{Gpt2Config, Result};
+
+/// Attention of one block: fused query, key and value projection, heads, output projection.
+#[derive(Module, Debug)]
+pub struct Attention {
+    /// Query, key and value side by side, `[embd, 3 embd]`.
+    pub c_attn: Conv1D,
+    /// Output projection, `[embd, embd]`.
+    pub c_proj: Conv1D,
+    n_head: usize,
+    #[module(skip)]
+    scale: AttentionScale,
+    attn_pdrop: f64,
+    resid_pdrop: f64,
+}
+
+impl Attention {
+    pub(super) fn load(source: &mut TensorSource<'_>, name: &str, layer: usize) -> Result<Self> {
+        let config = source.config();
+        Ok(Self {
+            c_attn: Conv1D::load(source, &format!("{name}.c_attn"))?,
+            c_proj: Conv1D::load(source, &format!("{name}.c_proj"))?,
+            n_head: config.n_head,
+            scale: scale(config, layer),
+            attn_pdrop: config.attn_pdrop,
+            resid_pdrop: config.resid_pdrop,
+        })
+    }
+
+    pub(super) fn set_dropout(&mut self, attn_pdrop: f64, resid_pdrop: f64) {
+        (self.attn_pdrop, self.resid_pdrop) = (attn_pdrop, resid_pdrop);
+    }
+
+    /// Attends from every position of `x` to itself and to what came before it, the keys and
+    /// values of `cache` included, which grows by those of `x`.
+    ///
+    /// # Shapes
+    /// - x: `[batch, seq, embd]`
+    /// - output: `[batch, seq, embd]`, and probabilities `[batch, head, seq, past + seq]`
+    pub(super) fn forward(
+        &self,
+        x: Tensor<3>,
+        bias: &AttentionBias,
+        cache: Option<&mut LayerCache>,
+    ) -> (Tensor<3>, Tensor<4>) {
+        let [batch, seq, embd] = x.dims();
+        let head_dim = embd / self.n_head;
+        let qkv = self.c_attn.forward(x); // [batch, seq, 3 embd]
+        let [query, key, value] = [0, 1, 2].map(|part| {
+            qkv.clone()
+                .narrow(2, part * embd, embd)
+                .reshape([batch, seq, self.n_head, head_dim])
+                .swap_dims(1, 2) // [batch, head, seq, head_dim]
+        });
+        let (key, value) = match cache {
+            Some(cache) => cache.append(key, value),
+            None => (key, value),
+        };
+        let Attended { output, probabilities } =
+            ops::attention(query, key, value, bias, self.scale, self.attn_pdrop);
+        let merged = output.swap_dims(1, 2).reshape([batch, seq, embd]);
+        (ops::dropout(self.c_proj.forward(merged), self.resid_pdrop), probabilities)
+    }
+}
+
+/// The three switches of the configuration come down to one factor and where it is applied.
+fn scale(config: &Gpt2Config, layer: usize) -> AttentionScale {
+    let mut factor = 1.0;
+    if config.scale_attn_weights {
+        factor /= (config.head_dim() as f64).sqrt();
+    }
+    if config.scale_attn_by_inverse_layer_idx {
+        factor /= (layer + 1) as f64;
+    }
+    AttentionScale { factor, keys_first: config.reorder_and_upcast_attn }
+}

@@ -1,0 +1,52 @@
+//! One transformer block.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use super::attention::Attention;
+use super::cache::LayerCache;
+use super::layers::LayerNorm;
+use super::mlp::Mlp;
+use super::source::TensorSource;
+use crate::Result;
+use crate::ops::AttentionBias;
+
+/// Pre-norm block: attention and MLP, each added to the residual stream.
+#[derive(Module, Debug)]
+pub struct Block {
+    /// Before attention.
+    pub ln_1: LayerNorm,
+    /// Attention.
+    pub attn: Attention,
+    /// Before the MLP.
+    pub ln_2: LayerNorm,
+    /// MLP.
+    pub mlp: Mlp,
+}
+
+impl Block {
+    pub(super) fn load(source: &mut TensorSource<'_>, layer: usize) -> Result<Self> {
+        let name = format!("h.{layer}");
+        Ok(Self {
+            ln_1: LayerNorm::load(source, &format!("{name}.ln_1"))?,
+            attn: Attention::load(source, &format!("{name}.attn"), layer)?,
+            ln_2: LayerNorm::load(source, &format!("{name}.ln_2"))?,
+            mlp: Mlp::load(source, &format!("{name}.mlp"))?,
+        })
+    }
+
+    /// # Shapes
+    /// - x, output: `[batch, seq, embd]`, and probabilities `[batch, head, seq, past + seq]`
+    pub(super) fn forward(
+        &self,
+        x: Tensor<3>,
+        bias: &AttentionBias,
+        cache: Option<&mut LayerCache>,
+    ) -> (Tensor<3>, Tensor<4>) {
+        let (attended, probabilities) =
+            self.attn.forward(self.ln_1.forward(x.clone()), bias, cache);
+        let x = x + attended;
+        let x = x.clone() + self.mlp.forward(self.ln_2.forward(x));
+        (x, probabilities)
+    }
+}

@@ -1,0 +1,234 @@
+//! [`Gpt2`]: embeddings, blocks, head.
+//!
+//! Read it bottom-up: [`layers`], [`attention`], [`mlp`], [`block`], and this file on top. Fields
+//! bear the names of the checkpoint, so a parameter's path through the modules is its name.
+
+pub mod attention;
+pub mod batch;
+pub mod block;
+pub mod cache;
+mod init;
+pub mod layers;
+pub mod mlp;
+mod parameters;
+mod source;
+
+pub use batch::Gpt2Batch;
+pub use cache::KvCache;
+pub use parameters::NamedParameter;
+
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor, module::linear};
+
+use self::block::Block;
+use self::layers::{Embedding, LayerNorm};
+use self::source::TensorSource;
+use crate::ops::{self, AttentionBias};
+use crate::weights::names;
+use crate::{Gpt2Config, Result};
+
+/// A GPT-2 language model (Radford et al. 2019): immutable weights, no hidden state.
+///
+/// Whether it trains is the device's business: on `device.autodiff()` dropout is on and gradients
+/// are recorded, elsewhere neither; [`Module::train`] and [`Module::valid`] go between the two.
+#[derive(Module, Debug)]
+pub struct Gpt2 {
+    /// Token embedding, `[vocab, embd]`; with tied embeddings also the head.
+    pub wte: Embedding,
+    /// Position embedding, `[n_positions, embd]`.
+    pub wpe: Embedding,
+    /// Blocks.
+    pub h: Vec<Block>,
+    /// Last LayerNorm.
+    pub ln_f: LayerNorm,
+    /// Head of its own, `[vocab, embd]`, where embeddings are not tied.
+    pub lm_head: Option<Embedding>,
+    embd_pdrop: f64,
+    #[module(skip)]
+    config: Gpt2Config,
+}
+
+/// Which inner results [`Gpt2::forward_with`] keeps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OutputOptions {
+    /// Keep the input of every block and the output of `ln_f`.
+    pub hidden_states: bool,
+    /// Keep the attention probabilities of every block.
+    pub attentions: bool,
+}
+
+/// What [`Gpt2::forward_with`] returns.
+#[derive(Debug, Clone)]
+pub struct Gpt2Output {
+    /// `[batch, seq, vocab]`.
+    pub logits: Tensor<3>,
+    /// `n_layer + 1` of `[batch, seq, embd]`: the embeddings, the output of every block but the
+    /// last, and the output of `ln_f`. Empty unless asked for.
+    pub hidden_states: Vec<Tensor<3>>,
+    /// `n_layer` of `[batch, head, seq, seq]`. Empty unless asked for.
+    pub attentions: Vec<Tensor<4>>,
+}
+
+impl Gpt2 {
+    /// Builds a model from values that `read` gives for each canonical name and shape (see
+    /// [`names::parameters`]), in the order of that list.
+    ///
+    /// # Errors
+    /// [`Error::Field`](crate::Error::Field) from [`Gpt2Config::validate`], or what `read` says.
+    pub fn from_values(
+        config: &Gpt2Config,
+        device: &Device,
+        mut read: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>,
+    ) -> Result<Self> {
+        config.validate()?;
+        let source = &mut TensorSource::new(config, device, &mut read);
+        Ok(Self {
+            wte: Embedding::load(source, "wte")?,
+            wpe: Embedding::load(source, "wpe")?,
+            h: (0..config.n_layer)
+                .map(|layer| Block::load(source, layer))
+                .collect::<Result<_>>()?,
+            ln_f: LayerNorm::load(source, "ln_f")?,
+            lm_head: match config.tie_word_embeddings {
+                true => None,
+                false => Some(Embedding::load(source, names::LM_HEAD.trim_end_matches(".weight"))?),
+            },
+            embd_pdrop: config.embd_pdrop,
+            config: config.clone(),
+        })
+    }
+
+    /// The configuration that the model was built from.
+    #[must_use]
+    pub fn config(&self) -> &Gpt2Config {
+        &self.config
+    }
+
+    /// The device that the weights are on.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.wte.weight.val().device()
+    }
+
+    /// Sets `resid_pdrop`, `embd_pdrop` and `attn_pdrop` to `p`; 0 turns dropout off.
+    ///
+    /// # Errors
+    /// [`Error::Field`](crate::Error::Field) when `p` is no probability below 1.
+    pub fn with_dropout(mut self, p: f64) -> Result<Self> {
+        let config =
+            Gpt2Config { resid_pdrop: p, embd_pdrop: p, attn_pdrop: p, ..self.config.clone() };
+        config.validate()?;
+        self.embd_pdrop = p;
+        for block in &mut self.h {
+            block.attn.set_dropout(p, p);
+            block.mlp.set_dropout(p);
+        }
+        self.config = config;
+        Ok(self)
+    }
+
+    /// Logits of the next token after every position.
+    ///
+    /// # Shapes
+    /// - output: `[batch, seq, vocab]`
+    ///
+    /// # Panics
+    /// If an id or position is outside of its table; [`Gpt2Batch::new`] has checked that.
+    #[must_use]
+    pub fn forward(&self, batch: &Gpt2Batch) -> Tensor<3> {
+        self.head(self.hidden(batch))
+    }
+
+    /// The last hidden state, after `ln_f`.
+    ///
+    /// # Shapes
+    /// - output: `[batch, seq, embd]`
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    #[must_use]
+    pub fn hidden(&self, batch: &Gpt2Batch) -> Tensor<3> {
+        self.run(batch, None, OutputOptions::default(), &mut Vec::new(), &mut Vec::new())
+    }
+
+    /// As [`forward`](Self::forward), keeping inner results.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    #[must_use]
+    pub fn forward_with(&self, batch: &Gpt2Batch, options: OutputOptions) -> Gpt2Output {
+        let (mut hidden_states, mut attentions) = (Vec::new(), Vec::new());
+        let last = self.run(batch, None, options, &mut hidden_states, &mut attentions);
+        Gpt2Output { logits: self.head(last), hidden_states, attentions }
+    }
+
+    /// The last hidden state of tokens that follow what `cache` has read; the cache grows by them.
+    ///
+    /// Feed the result to [`head`](Self::head), after picking the positions that matter.
+    ///
+    /// # Shapes
+    /// - output: `[batch, seq, embd]`
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward), or when the cache has no room or another batch size.
+    #[must_use]
+    pub fn hidden_cached(&self, batch: &Gpt2Batch, cache: &mut KvCache) -> Tensor<3> {
+        let [rows, seq] = batch.input_ids.dims();
+        assert_eq!(rows, cache.batch(), "the batch must have the cache's number of sequences");
+        assert!(cache.len() + seq <= cache.capacity(), "the cache must have room for the batch");
+        self.run(batch, Some(cache), OutputOptions::default(), &mut Vec::new(), &mut Vec::new())
+    }
+
+    /// Logits of hidden states.
+    ///
+    /// # Shapes
+    /// - hidden: `[.., embd]`
+    /// - output: `[.., vocab]`
+    #[must_use]
+    pub fn head<const D: usize>(&self, hidden: Tensor<D>) -> Tensor<D> {
+        let weight = self.lm_head.as_ref().unwrap_or(&self.wte).weight.val();
+        linear(hidden, weight.transpose(), None)
+    }
+
+    fn run(
+        &self,
+        batch: &Gpt2Batch,
+        mut cache: Option<&mut KvCache>,
+        options: OutputOptions,
+        hidden_states: &mut Vec<Tensor<3>>,
+        attentions: &mut Vec<Tensor<4>>,
+    ) -> Tensor<3> {
+        let [_, seq] = batch.input_ids.dims();
+        let past = cache.as_ref().map_or(0, |cache| cache.len());
+        let mut x = self.embed(batch, past); // [batch, seq, embd]
+        let bias =
+            AttentionBias::causal(seq, past + seq, batch.attention_mask.clone(), &x.device());
+        for (layer, block) in self.h.iter().enumerate() {
+            if options.hidden_states {
+                hidden_states.push(x.clone());
+            }
+            let cached = cache.as_mut().map(|cache| &mut cache.layers[layer]);
+            let (output, probabilities) = block.forward(x, &bias, cached);
+            x = output;
+            if options.attentions {
+                attentions.push(probabilities);
+            }
+        }
+        let last = self.ln_f.forward(x);
+        if options.hidden_states {
+            hidden_states.push(last.clone());
+        }
+        last
+    }
+
+    /// Token plus position embedding, `[batch, seq, embd]`.
+    fn embed(&self, batch: &Gpt2Batch, past: usize) -> Tensor<3> {
+        let [_, seq] = batch.input_ids.dims();
+        let positions = batch.position_ids.clone().unwrap_or_else(|| {
+            let range = past as i64..(past + seq) as i64;
+            Tensor::<1, Int>::arange(range, &batch.input_ids.device()).reshape([1, seq])
+        });
+        let embedded = self.wte.forward(batch.input_ids.clone()) + self.wpe.forward(positions);
+        ops::dropout(embedded, self.embd_pdrop)
+    }
+}

@@ -1,0 +1,34 @@
+//! The MLP's nonlinearities.
+
+use burn::tensor::{Tensor, activation};
+
+use crate::config::Activation;
+
+/// `sqrt(2 / pi)`, the slope of the tanh approximation of GELU.
+const SQRT_2_OVER_PI: f64 = 0.797_884_560_802_865_4;
+/// Weight of the cubic term (Hendrycks and Gimpel 2016, section 2).
+const CUBIC: f64 = 0.044_715;
+/// Steepness of `quick_gelu`'s sigmoid, from the same section.
+const QUICK: f64 = 1.702;
+
+/// Applies the nonlinearity to every element. Equals the entry of `transformers`' `ACT2FN`.
+#[must_use]
+pub fn activate<const D: usize>(x: Tensor<D>, function: Activation) -> Tensor<D> {
+    match function {
+        Activation::Gelu => activation::gelu(x),
+        Activation::GeluNew | Activation::GeluPytorchTanh | Activation::GeluFast => gelu_tanh(x),
+        Activation::QuickGelu => x.clone() * activation::sigmoid(x * QUICK),
+        Activation::Relu => activation::relu(x),
+        Activation::Silu | Activation::Swish => x.clone() * activation::sigmoid(x),
+        Activation::Tanh => x.tanh(),
+    }
+}
+
+/// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`.
+///
+/// Written as `x * sigmoid(2 u)`, which is the same number in half the operations.
+fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let square = x.clone() * x.clone();
+    let twice = (square * (2.0 * SQRT_2_OVER_PI * CUBIC) + 2.0 * SQRT_2_OVER_PI) * x.clone();
+    x * activation::sigmoid(twice)
+}

@@ -1,0 +1,104 @@
+//! Causal self-attention between queries and a (possibly longer) run of keys and values.
+
+use burn::tensor::{Bool, Device, Tensor, TensorData, activation::softmax};
+
+use super::dropout;
+
+/// Score of a key that a query must not see.
+///
+/// Finite, as in `transformers`: a row that may see nothing (padding) then gets uniform
+/// probabilities instead of NaN, which would spread to the rest of the batch.
+const HIDDEN: f32 = f32::MIN;
+
+/// How scores are scaled before the softmax.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AttentionScale {
+    /// Factor on every score.
+    pub factor: f64,
+    /// Scale the keys before the dot product instead of the scores after it.
+    pub keys_first: bool,
+}
+
+/// What is added to the scores to hide keys; `[1 or batch, 1, queries, keys]`.
+///
+/// Made once per forward pass and shared by all blocks.
+#[derive(Debug, Clone)]
+pub struct AttentionBias(Option<Tensor<4>>);
+
+impl AttentionBias {
+    /// Hides from query `i` (of `queries`, the last ones of `keys`) every key after it, and
+    /// everywhere the keys whose `attention_mask` is false.
+    ///
+    /// # Shapes
+    /// - attention_mask: `[batch, keys]`, true where there is a token
+    #[must_use]
+    pub fn causal(
+        queries: usize,
+        keys: usize,
+        attention_mask: Option<Tensor<2, Bool>>,
+        device: &Device,
+    ) -> Self {
+        let causal = (queries > 1).then(|| future(queries, keys, device));
+        let padding = attention_mask.map(|mask| {
+            let [batch, keys] = mask.dims();
+            let bias = Tensor::<2>::zeros([batch, keys], device).mask_fill(mask.bool_not(), HIDDEN);
+            bias.reshape([batch, 1, 1, keys])
+        });
+        Self(match (causal, padding) {
+            // Twice `HIDDEN` would be minus infinity: take the lower of the two, not the sum.
+            (Some(causal), Some(padding)) => {
+                let [batch, _, _, keys] = padding.dims();
+                let shape = [batch, 1, queries, keys];
+                Some(causal.expand(shape).min_pair(padding.expand(shape)))
+            }
+            (causal, padding) => causal.or(padding),
+        })
+    }
+}
+
+/// `HIDDEN` above the diagonal that ends in the last query and the last key, 0 elsewhere.
+fn future(queries: usize, keys: usize, device: &Device) -> Tensor<4> {
+    let past = keys - queries;
+    let values = (0..queries)
+        .flat_map(|query| (0..keys).map(move |key| if key > past + query { HIDDEN } else { 0.0 }))
+        .collect::<Vec<f32>>();
+    Tensor::from_data(TensorData::new(values, [1, 1, queries, keys]), device)
+}
+
+/// What [`attention`] returns.
+#[derive(Debug, Clone)]
+pub struct Attended {
+    /// `[batch, head, queries, head_dim]`.
+    pub output: Tensor<4>,
+    /// Probabilities after dropout, `[batch, head, queries, keys]`.
+    pub probabilities: Tensor<4>,
+}
+
+/// Scaled dot-product attention (Vaswani et al. 2017, section 3.2.1).
+///
+/// Equals `eager_attention_forward` of `transformers`' GPT-2.
+///
+/// # Shapes
+/// - query: `[batch, head, queries, head_dim]`
+/// - key, value: `[batch, head, keys, head_dim]`
+#[must_use]
+pub fn attention(
+    query: Tensor<4>,
+    key: Tensor<4>,
+    value: Tensor<4>,
+    bias: &AttentionBias,
+    scale: AttentionScale,
+    drop_probability: f64,
+) -> Attended {
+    let scores = match scale {
+        AttentionScale { factor, keys_first: true } => query.matmul((key * factor).swap_dims(2, 3)),
+        AttentionScale { factor: 1.0, .. } => query.matmul(key.swap_dims(2, 3)),
+        AttentionScale { factor, .. } => (query * factor).matmul(key.swap_dims(2, 3)),
+    };
+    let scores = match &bias.0 {
+        Some(bias) => scores + bias.clone(),
+        None => scores,
+    };
+    let probabilities = dropout(softmax(scores, 3), drop_probability);
+    Attended { output: probabilities.clone().matmul(value), probabilities }
+}

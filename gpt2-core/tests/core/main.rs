@@ -1,0 +1,3 @@
+//! Integration tests of `gpt2-core`, in one binary.
+
+mod model;

@@ -1,0 +1,157 @@
+//! The model against itself: cached and full, padded and alone, one backend and the other.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, Tolerance};
+use gpt2_core::{Gpt2, Gpt2Batch, Gpt2Config, KvCache, OutputOptions, device};
+
+fn config() -> Gpt2Config {
+    Gpt2Config {
+        vocab_size: 61,
+        n_positions: 24,
+        n_embd: 24,
+        n_layer: 3,
+        n_head: 4,
+        initializer_range: 0.2,
+        ..Gpt2Config::gpt2()
+    }
+}
+
+fn model(device: &Device) -> Gpt2 {
+    Gpt2::init(&config(), 7, device).unwrap()
+}
+
+fn ids(count: usize, start: u32) -> Vec<u32> {
+    (0..count as u32).map(|i| (start + i * 17) % 61).collect()
+}
+
+fn devices() -> Vec<Device> {
+    device::available().iter().map(|info| device::by_name(info.name).unwrap()).collect()
+}
+
+fn assert_close<const D: usize>(a: &Tensor<D>, b: &Tensor<D>) {
+    a.to_data().assert_approx_eq::<f32>(&b.to_data(), Tolerance::absolute(2e-5));
+}
+
+#[test]
+fn cached_decode_equals_full_pass() {
+    for device in devices() {
+        let model = model(&device);
+        let text = ids(20, 3);
+        let full = model.forward(&batch(std::slice::from_ref(&text), &device));
+        let mut cache = KvCache::new(model.config(), 1, 24, &device).unwrap();
+        let mut rows = Vec::new();
+        for piece in [&text[..7], &text[7..8], &text[8..13], &text[13..]] {
+            let hidden = model.hidden_cached(&batch(&[piece.to_vec()], &device), &mut cache);
+            rows.push(model.head(hidden));
+        }
+        assert_eq!(cache.len(), 20);
+        assert_close(&Tensor::cat(rows, 1), &full);
+    }
+}
+
+#[test]
+fn a_truncated_cache_continues_another_text() {
+    for device in devices() {
+        let model = model(&device);
+        let mut cache = KvCache::new(model.config(), 1, 24, &device).unwrap();
+        let _ = model.hidden_cached(&batch(&[ids(12, 0)], &device), &mut cache);
+        cache.truncate(0);
+        let again = model.hidden_cached(&batch(&[ids(9, 5)], &device), &mut cache);
+        assert_close(&again, &model.hidden(&batch(&[ids(9, 5)], &device)));
+    }
+}
+
+#[test]
+fn left_padded_rows_give_what_each_gives_alone() {
+    for device in devices() {
+        let model = model(&device);
+        let rows = [ids(11, 1), ids(4, 9), ids(1, 40)];
+        let padded = Gpt2Batch::left_padded(&rows, model.config(), &device).unwrap();
+        let logits = model.forward(&padded);
+        for (index, row) in rows.iter().enumerate() {
+            let alone = model.forward(&batch(std::slice::from_ref(row), &device));
+            let padding = 11 - row.len();
+            let same = logits.clone().slice([index..index + 1, padding..11]);
+            assert_close(&same, &alone);
+        }
+    }
+}
+
+#[test]
+fn backends_agree() {
+    let [first, second] = [0, 1].map(|i| devices().into_iter().nth(i));
+    let (Some(first), Some(second)) = (first, second) else { return };
+    let a = model(&first).forward(&batch(&[ids(20, 3)], &first));
+    let b = model(&second).forward(&batch(&[ids(20, 3)], &second));
+    assert_close(&a, &Tensor::from_data(b.to_data(), &first));
+}
+
+#[test]
+fn hidden_states_and_attentions_come_on_request() {
+    for device in devices() {
+        let model = model(&device);
+        let batch = batch(&[ids(6, 3), ids(6, 8)], &device);
+        let options = OutputOptions { hidden_states: true, attentions: true };
+        let output = model.forward_with(&batch, options);
+        assert_eq!(output.hidden_states.len(), 4);
+        assert_eq!(output.attentions.len(), 3);
+        assert_eq!(output.attentions[0].dims(), [2, 4, 6, 6]);
+        assert_close(&output.hidden_states[3], &model.hidden(&batch));
+        let sums = output.attentions[2].clone().sum_dim(3);
+        assert_close(&sums.clone(), &sums.ones_like());
+        assert!(model.forward_with(&batch, OutputOptions::default()).hidden_states.is_empty());
+    }
+}
+
+#[test]
+fn dropout_follows_the_training_device_and_its_seed() {
+    let device = device::best().unwrap();
+    let plain = model(&device);
+    let text = batch(&[ids(20, 3)], &device);
+    let training = plain.clone().train();
+    let run = |seed: u64| {
+        let training_device = device.clone().autodiff();
+        training_device.seed(seed);
+        training.hidden(&batch(&[ids(20, 3)], &training_device)).inner()
+    };
+    assert_close(&run(1), &run(1));
+    let difference = |a: Tensor<3>, b: Tensor<3>| (a - b).abs().max().into_scalar::<f32>();
+    assert!(difference(run(1), run(2)) > 1e-3);
+    assert!(difference(run(1), plain.hidden(&text)) > 1e-3);
+    let off = plain.clone().with_dropout(0.0).unwrap().train();
+    let same = off.hidden(&batch(&[ids(20, 3)], &device.clone().autodiff())).inner();
+    assert_close(&same, &plain.hidden(&text));
+}
+
+#[test]
+fn parameters_have_the_names_and_shapes_of_the_checkpoint() {
+    for tie_word_embeddings in [true, false] {
+        let config = Gpt2Config { tie_word_embeddings, ..config() };
+        let model = Gpt2::init(&config, 0, &device::best().unwrap()).unwrap();
+        let found: Vec<_> = model.parameters().into_iter().map(|p| (p.name, p.shape)).collect();
+        assert_eq!(found, gpt2_core::weights::names::parameters(&config));
+        assert_eq!(model.num_params(), config.parameter_count());
+    }
+}
+
+#[test]
+fn wrong_ids_and_lengths_are_refused() {
+    let device = device::best().unwrap();
+    let config = config();
+    for (rows, part) in [
+        (vec![vec![1, 61]], "token id 61"),
+        (vec![vec![0; 25]], "25 tokens"),
+        (vec![vec![]], "0 tokens"),
+        (vec![], "0 tokens"),
+        (vec![vec![1, 2], vec![1]], "as in the first row"),
+    ] {
+        let error = Gpt2Batch::new(&rows, &config, &device).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(KvCache::new(&config, 1, 25, &device).is_err());
+    assert!(KvCache::new(&config, 0, 5, &device).is_err());
+}
+
+fn batch(rows: &[Vec<u32>], device: &Device) -> Gpt2Batch {
+    Gpt2Batch::new(rows, &config(), device).unwrap()
+}

@@ -1,0 +1,77 @@
+//! Cutting token streams into sequences of equal length.
+
+use super::{Example, IGNORED};
+
+/// Joins documents and cuts the stream into blocks of `block_size` tokens.
+///
+/// `separator`, usually the end-of-text token, follows every document. The rest behind the last
+/// whole block is dropped, as `run_clm` of `transformers` does; a stream that is shorter than one
+/// block becomes one shorter block, so that little text is not no text.
+#[must_use]
+pub fn blocks(documents: &[Vec<u32>], separator: Option<u32>, block_size: usize) -> Vec<Example> {
+    let mut stream = Vec::with_capacity(documents.iter().map(|ids| ids.len() + 1).sum());
+    for ids in documents {
+        stream.extend_from_slice(ids);
+        stream.extend(separator);
+    }
+    if stream.len() < block_size {
+        return if stream.is_empty() { Vec::new() } else { vec![Example::new(stream)] };
+    }
+    stream.chunks_exact(block_size).map(|block| Example::new(block.to_vec())).collect()
+}
+
+/// Overlapping windows of `block_size` tokens that move on by `stride`, each counting only the
+/// tokens that no window before it has counted: every token but the first is scored once, with at
+/// least `block_size - stride` tokens before it.
+///
+/// The windows are those of the perplexity guide of `transformers`.
+#[must_use]
+pub fn window_examples(ids: &[u32], block_size: usize, stride: usize) -> Vec<Example> {
+    let mut examples = Vec::new();
+    let mut scored_to = 0;
+    for begin in (0..ids.len()).step_by(stride.max(1)) {
+        let end = (begin + block_size).min(ids.len());
+        let label = |at: usize| if at < scored_to { IGNORED } else { i64::from(ids[at]) };
+        examples.push(Example {
+            input_ids: ids[begin..end].to_vec(),
+            labels: Some((begin..end).map(label).collect()),
+        });
+        scored_to = end;
+        if end == ids.len() {
+            break;
+        }
+    }
+    examples
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_whole_and_the_rest_is_dropped() {
+        let documents = [vec![1, 2, 3], vec![4, 5]];
+        let ids = |examples: Vec<Example>| {
+            examples.into_iter().map(|example| example.input_ids).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(blocks(&documents, Some(0), 3)), [vec![1, 2, 3], vec![0, 4, 5]]);
+        assert_eq!(ids(blocks(&documents, None, 2)), [vec![1, 2], vec![3, 4]]);
+        assert_eq!(ids(blocks(&documents, None, 9)), [vec![1, 2, 3, 4, 5]]);
+        assert!(blocks(&[], Some(0), 3).is_empty());
+    }
+
+    #[test]
+    fn windows_score_every_token_once() {
+        let ids: Vec<u32> = (0..23).collect();
+        for (block_size, stride) in [(8, 3), (8, 8), (30, 4), (5, 1)] {
+            let mut targets = Vec::new();
+            for example in window_examples(&ids, block_size, stride) {
+                targets.extend((0..example.input_ids.len()).filter_map(|at| example.target(at)));
+            }
+            // A window that starts where the last one ended has no context for its first token.
+            let first_of_each = |id: &u32| stride < block_size || !id.is_multiple_of(stride as u32);
+            let expected: Vec<u32> = (1..23).filter(first_of_each).collect();
+            assert_eq!(targets, expected, "block {block_size}, stride {stride}");
+        }
+    }
+}

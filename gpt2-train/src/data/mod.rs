@@ -1,0 +1,111 @@
+//! From files to batches: documents, blocks, splits, orders.
+
+mod batch;
+mod blocks;
+mod document;
+mod order;
+mod split;
+
+pub use batch::ClmBatch;
+pub use blocks::{blocks, window_examples};
+pub use document::{Document, read_documents, read_text};
+pub use order::epoch_order;
+pub use split::split;
+
+use gpt2_core::Gpt2Config;
+
+use crate::{Error, Result};
+
+/// Label of a position that does not count, as in PyTorch.
+pub const IGNORED: i64 = -100;
+
+/// One training sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// Token ids.
+    pub input_ids: Vec<u32>,
+    /// For each position the id that position stands for, or [`IGNORED`]; `None` means the ids
+    /// themselves. The shift by one happens inside, as in `transformers`.
+    pub labels: Option<Vec<i64>>,
+}
+
+impl Example {
+    /// A sequence in which every token counts.
+    #[must_use]
+    pub fn new(input_ids: Vec<u32>) -> Self {
+        Self { input_ids, labels: None }
+    }
+
+    /// The id that the model must predict at `position`, if that prediction counts.
+    #[must_use]
+    pub fn target(&self, position: usize) -> Option<u32> {
+        let next = position + 1;
+        match &self.labels {
+            None => self.input_ids.get(next).copied(),
+            Some(labels) => labels.get(next).and_then(|&label| u32::try_from(label).ok()),
+        }
+    }
+
+    /// Number of predictions that count.
+    #[must_use]
+    pub fn scored(&self) -> usize {
+        (0..self.input_ids.len()).filter(|&position| self.target(position).is_some()).count()
+    }
+}
+
+/// Sequences that have been checked against a model.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    examples: Vec<Example>,
+    scored: usize,
+}
+
+impl Dataset {
+    /// Checks every sequence: length, ids, labels.
+    ///
+    /// # Errors
+    /// [`Error::Dataset`] when there is nothing to predict or labels are as long as the ids
+    /// nowhere, [`Error::Core`] for an id or length outside of the model's tables.
+    pub fn new(set: &'static str, examples: Vec<Example>, config: &Gpt2Config) -> Result<Self> {
+        for example in &examples {
+            gpt2_core::model::batch::check_length(example.input_ids.len(), config)?;
+            gpt2_core::model::batch::check_ids(&example.input_ids, config)?;
+            if let Some(labels) = &example.labels {
+                check_labels(set, labels, example.input_ids.len(), config.vocab_size)?;
+            }
+        }
+        let scored = examples.iter().map(Example::scored).sum();
+        if scored == 0 {
+            let reason = "there is no token to predict; two tokens are the least".to_string();
+            return Err(Error::Dataset { set, reason });
+        }
+        Ok(Self { examples, scored })
+    }
+
+    /// The sequences.
+    #[must_use]
+    pub fn examples(&self) -> &[Example] {
+        &self.examples
+    }
+
+    /// Number of predictions that count, over all sequences.
+    #[must_use]
+    pub fn scored(&self) -> usize {
+        self.scored
+    }
+}
+
+fn check_labels(set: &'static str, labels: &[i64], length: usize, vocab_size: usize) -> Result<()> {
+    if labels.len() != length {
+        let reason = format!("a sequence has {length} input_ids and {} labels", labels.len());
+        return Err(Error::Dataset { set, reason });
+    }
+    let known = |label: i64| label == IGNORED || (0..vocab_size as i64).contains(&label);
+    match labels.iter().find(|&&label| !known(label)) {
+        None => Ok(()),
+        Some(label) => {
+            let reason = format!("label {label} is neither {IGNORED} nor in 0..{vocab_size}");
+            Err(Error::Dataset { set, reason })
+        }
+    }
+}

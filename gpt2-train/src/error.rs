@@ -1,0 +1,92 @@
+//! What can go wrong while preparing data and training.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Shorthand for a result with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Every failure of this crate. Messages say where it happened and what was expected instead.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The model, its folder or its tokenizer.
+    #[error(transparent)]
+    Core(#[from] gpt2_core::Error),
+    /// The operating system refused to read or write a file.
+    #[error("{path}: cannot {action}: {source}", path = path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was attempted, as a verb.
+        action: &'static str,
+        /// The operating system's own words.
+        source: std::io::Error,
+    },
+    /// A data file holds something that is no training text.
+    #[error("{path}{at}: {reason}", path = path.display(), at = at_line(.line))]
+    Data {
+        /// The file.
+        path: PathBuf,
+        /// Line, counted from 1, where it is known.
+        line: Option<usize>,
+        /// What was found and what was expected.
+        reason: String,
+    },
+    /// The data as a whole cannot be trained on.
+    #[error("the {set} data: {reason}")]
+    Dataset {
+        /// `training` or `validation`.
+        set: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An option has a value that cannot be used.
+    #[error("`{option}` is {found}, expected {expected}")]
+    Option {
+        /// The option's name as Hugging Face spells it.
+        option: &'static str,
+        /// The value that was given.
+        found: String,
+        /// What would have been right.
+        expected: String,
+    },
+    /// The loss or the gradient is NaN or infinite; training cannot go on from here.
+    #[error("the {quantity} is {value} at step {step}; a lower learning rate or clipping may help")]
+    NonFinite {
+        /// `loss` or `gradient norm`.
+        quantity: &'static str,
+        /// The value.
+        value: f64,
+        /// Optimizer step, counted from 1.
+        step: usize,
+    },
+}
+
+impl Error {
+    /// Wraps an I/O error with the path and the verb that it concerns; made for `map_err`.
+    pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Self::Io { path, action, source }
+    }
+
+    pub(crate) fn data(
+        path: &Path,
+        line: impl Into<Option<usize>>,
+        reason: impl fmt::Display,
+    ) -> Self {
+        Self::Data { path: path.to_path_buf(), line: line.into(), reason: reason.to_string() }
+    }
+
+    pub(crate) fn option(
+        option: &'static str,
+        found: impl fmt::Display,
+        expected: impl fmt::Display,
+    ) -> Self {
+        Self::Option { option, found: found.to_string(), expected: expected.to_string() }
+    }
+}
+
+fn at_line(line: &Option<usize>) -> String {
+    line.map(|line| format!(", line {line}")).unwrap_or_default()
+}

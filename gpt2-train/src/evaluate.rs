@@ -1,0 +1,63 @@
+//! Loss, perplexity and accuracy of a model over a data set.
+
+use std::time::Instant;
+
+use gpt2_core::{Error as CoreError, Gpt2};
+use serde::Serialize;
+
+use crate::Result;
+use crate::data::{ClmBatch, Dataset, Example};
+use crate::objective::clm_loss_and_hits;
+
+/// What an evaluation found; every number is weighted by token.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Mean negative log-likelihood of a token, in nats.
+    pub loss: f64,
+    /// `exp(loss)`.
+    pub perplexity: f64,
+    /// Share of tokens that were the likeliest.
+    pub accuracy: f64,
+    /// Number of tokens that were predicted.
+    pub tokens: usize,
+    /// Wall-clock time.
+    pub seconds: f64,
+}
+
+/// Runs the model, without dropout, over all sequences in batches of `batch_size`.
+///
+/// `progress` is called after each batch with the number of sequences done so far.
+///
+/// # Errors
+/// [`gpt2_core::Error::Compute`] when the device fails.
+pub fn evaluate(
+    model: &Gpt2,
+    data: &Dataset,
+    batch_size: usize,
+    mut progress: impl FnMut(usize),
+) -> Result<Evaluation> {
+    let start = Instant::now();
+    let device = model.device();
+    // Rows of like length share a batch, so that little is padded.
+    let mut rows: Vec<&Example> = data.examples().iter().collect();
+    rows.sort_by_key(|example| std::cmp::Reverse(example.input_ids.len()));
+    let (mut loss, mut hits, mut done) = (0.0, 0, 0);
+    for rows in rows.chunks(batch_size.max(1)) {
+        if let Some(batch) = ClmBatch::new(rows, &device) {
+            let (batch_loss, batch_hits) = clm_loss_and_hits(model, &batch);
+            loss += f64::from(batch_loss.try_into_scalar::<f32>().map_err(CoreError::compute)?);
+            hits += batch_hits.try_into_scalar::<i64>().map_err(CoreError::compute)?;
+        }
+        done += rows.len();
+        progress(done);
+    }
+    let tokens = data.scored();
+    let loss = loss / tokens as f64;
+    Ok(Evaluation {
+        loss,
+        perplexity: loss.exp(),
+        accuracy: hits as f64 / tokens as f64,
+        tokens,
+        seconds: start.elapsed().as_secs_f64(),
+    })
+}

@@ -1,0 +1,134 @@
+//! Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2).
+
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+use gpt2_core::Gpt2;
+use serde::{Deserialize, Serialize};
+
+/// Constants of the optimizer, under the names of `TrainingArguments`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct AdamWConfig {
+    /// Decay of the mean of gradients.
+    pub adam_beta1: f64,
+    /// Decay of the mean of their squares.
+    pub adam_beta2: f64,
+    /// Added to the root of the latter.
+    pub adam_epsilon: f64,
+    /// Decoupled weight decay, on the parameters for which [`decays`] holds.
+    pub weight_decay: f64,
+}
+
+/// The optimizer and its state, which lives on the device of the model.
+///
+/// Equals `torch.optim.AdamW` as `transformers`' `Trainer` sets it up. Where Burn's own `AdamW`
+/// keeps one decay for all parameters and f32 constants, this one has the decay groups and the
+/// f64 constants of the reference, and its state goes by parameter name.
+#[derive(Debug)]
+pub struct AdamW {
+    config: AdamWConfig,
+    steps: i32,
+    moments: HashMap<String, Moments>,
+}
+
+#[derive(Debug)]
+struct Moments {
+    mean: Tensor<1>,
+    square: Tensor<1>,
+}
+
+/// Whether weight decay applies to a parameter: to all but biases and LayerNorm weights.
+///
+/// Source: `Trainer.get_decay_parameter_names`.
+#[must_use]
+pub fn decays(name: &str) -> bool {
+    !name.ends_with(".bias") && !name.contains("ln_")
+}
+
+impl AdamW {
+    /// An optimizer that has seen nothing yet.
+    #[must_use]
+    pub fn new(config: AdamWConfig) -> Self {
+        Self { config, steps: 0, moments: HashMap::new() }
+    }
+
+    /// Moves the weights by one step. Parameters without a gradient stay as they are.
+    ///
+    /// `factors` scale the gradients, one for each parameter in the order of the model.
+    #[must_use]
+    pub fn step(
+        &mut self,
+        model: Gpt2,
+        gradients: GradientsParams,
+        factors: &[f64],
+        learning_rate: f64,
+    ) -> Gpt2 {
+        self.steps += 1;
+        let mut update = Update {
+            optimizer: self,
+            gradients,
+            factors: factors.iter(),
+            learning_rate,
+            path: Vec::new(),
+        };
+        model.map(&mut update)
+    }
+
+    fn update(
+        &mut self,
+        name: String,
+        value: Tensor<1>,
+        gradient: Tensor<1>,
+        learning_rate: f64,
+    ) -> Tensor<1> {
+        let AdamWConfig { adam_beta1, adam_beta2, adam_epsilon, weight_decay } = self.config;
+        let decay = if decays(&name) { 1.0 - learning_rate * weight_decay } else { 1.0 };
+        let square = gradient.clone().square() * (1.0 - adam_beta2);
+        let mean = gradient * (1.0 - adam_beta1);
+        let (mean, square) = match self.moments.remove(&name) {
+            Some(old) => (old.mean * adam_beta1 + mean, old.square * adam_beta2 + square),
+            None => (mean, square),
+        };
+        let correction1 = 1.0 - adam_beta1.powi(self.steps);
+        let correction2 = 1.0 - adam_beta2.powi(self.steps);
+        let denominator = square.clone().sqrt() * (1.0 / correction2.sqrt()) + adam_epsilon;
+        let change = mean.clone() / denominator * (learning_rate / correction1);
+        self.moments.insert(name, Moments { mean, square });
+        if decay == 1.0 { value - change } else { value * decay - change }
+    }
+}
+
+struct Update<'a> {
+    optimizer: &'a mut AdamW,
+    gradients: GradientsParams,
+    factors: std::slice::Iter<'a, f64>,
+    learning_rate: f64,
+    path: Vec<String>,
+}
+
+impl ModuleMapper for Update<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let factor = self.factors.next().copied().unwrap_or(1.0);
+        let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
+        let (id, value, mapper) = param.consume();
+        let shape = value.dims();
+        let count = shape.iter().product::<usize>();
+        let gradient = gradient.reshape([count]);
+        let gradient = if factor == 1.0 { gradient } else { gradient * factor };
+        let value = value.inner().reshape([count]);
+        let name = self.path.join(".");
+        let value = self.optimizer.update(name, value, gradient, self.learning_rate);
+        let value = Tensor::from_inner(value.reshape(shape)).require_grad();
+        Param::from_mapped_value(id, value, mapper)
+    }
+
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+}

@@ -1,0 +1,91 @@
+//! What a run reports while it goes.
+
+use serde::Serialize;
+
+use crate::evaluate::Evaluation;
+
+/// One optimizer step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct StepRecord {
+    /// Steps done, this one included.
+    pub step: usize,
+    /// Epochs done, this step included.
+    pub epoch: f64,
+    /// Mean loss per token of the step's batches, before the update, in nats.
+    pub loss: f64,
+    /// Learning rate of the update.
+    pub learning_rate: f64,
+    /// Norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// Tokens that the step read.
+    pub tokens: usize,
+    /// Tokens divided by the step's wall-clock time.
+    pub tokens_per_second: f64,
+}
+
+/// One evaluation.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct EvaluationRecord {
+    /// Steps done.
+    pub step: usize,
+    /// Epochs done.
+    pub epoch: f64,
+    /// Mean loss per token, in nats.
+    pub eval_loss: f64,
+    /// Share of tokens that were the likeliest.
+    pub eval_accuracy: f64,
+    /// `exp(eval_loss)`.
+    pub eval_perplexity: f64,
+    /// Wall-clock time of the evaluation.
+    pub seconds: f64,
+}
+
+impl EvaluationRecord {
+    pub(crate) fn new(step: usize, epoch: f64, evaluation: &Evaluation) -> Self {
+        Self {
+            step,
+            epoch,
+            eval_loss: evaluation.loss,
+            eval_accuracy: evaluation.accuracy,
+            eval_perplexity: evaluation.perplexity,
+            seconds: evaluation.seconds,
+        }
+    }
+}
+
+/// One row of the card's table.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct EpochRecord {
+    /// Epochs done; a fraction where a run ends inside an epoch.
+    pub epoch: f64,
+    /// Mean loss per token over the epoch's steps, in nats.
+    pub training_loss: f64,
+    /// The evaluation at its end, where there is validation data.
+    pub evaluation: Option<EvaluationRecord>,
+    /// Wall-clock time of the epoch, evaluation included.
+    pub seconds: f64,
+}
+
+/// Something that happened in a run, for progress bars, logs and files.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The run starts.
+    Started {
+        /// Optimizer steps that it will make.
+        total_steps: usize,
+    },
+    /// An optimizer step is done.
+    Step(StepRecord),
+    /// A part of an evaluation is done.
+    Evaluating {
+        /// Sequences done.
+        done: usize,
+        /// Sequences in all.
+        total: usize,
+    },
+    /// An evaluation is done.
+    Evaluated(EvaluationRecord),
+    /// An epoch is done.
+    Epoch(EpochRecord),
+}

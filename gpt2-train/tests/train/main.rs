@@ -1,0 +1,3 @@
+//! Integration tests of `gpt2-train`, in one binary.
+
+mod trainer;

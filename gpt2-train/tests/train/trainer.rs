@@ -1,0 +1,161 @@
+//! The loop: it learns, it counts tokens rightly, and one seed is one run.
+
+use gpt2_core::{Gpt2, Gpt2Config, device};
+use gpt2_train::data::{Example, blocks};
+use gpt2_train::{Dataset, Error, Event, Outcome, Trainer, TrainingConfig, evaluate};
+
+fn config() -> Gpt2Config {
+    Gpt2Config {
+        vocab_size: 40,
+        n_positions: 16,
+        n_embd: 32,
+        n_layer: 2,
+        n_head: 4,
+        ..Gpt2Config::gpt2()
+    }
+}
+
+fn model() -> Gpt2 {
+    Gpt2::init(&config(), 1, &device::best().unwrap()).unwrap()
+}
+
+/// A text with a rule: every id follows from the one before it.
+fn data(examples: usize) -> Dataset {
+    let stream: Vec<u32> = std::iter::successors(Some(1u32), |id| Some((id * 7 + 3) % 40))
+        .take(examples * 16)
+        .collect();
+    Dataset::new("training", blocks(&[stream], None, 16), &config()).unwrap()
+}
+
+fn run(options: TrainingConfig, train: &Dataset, valid: Option<&Dataset>) -> (Outcome, Vec<Event>) {
+    let mut events = Vec::new();
+    let trainer = Trainer::new(options).unwrap();
+    let outcome = trainer.run(model(), train, valid, &mut |event| events.push(event)).unwrap();
+    (outcome, events)
+}
+
+fn losses(events: &[Event]) -> Vec<f64> {
+    let loss = |event: &Event| match event {
+        Event::Step(record) => Some(record.loss),
+        _ => None,
+    };
+    events.iter().filter_map(loss).collect()
+}
+
+fn options() -> TrainingConfig {
+    TrainingConfig { learning_rate: 5e-3, num_train_epochs: 8.0, ..TrainingConfig::default() }
+}
+
+#[test]
+fn a_rule_is_learned_and_the_best_epoch_is_kept() {
+    let (train, valid) = (data(32), data(4));
+    let (outcome, events) = run(options(), &train, Some(&valid));
+    assert_eq!((outcome.steps, outcome.epochs.len()), (32, 8));
+    let (best, best_model) = outcome.best.unwrap();
+    let first = outcome.epochs[0].evaluation.unwrap();
+    assert!(best.eval_loss < 0.5 * first.eval_loss, "{first:?} {best:?}");
+    let again = evaluate(&best_model, &valid, 3, |_| {}).unwrap();
+    assert!((again.loss - best.eval_loss).abs() < 1e-5);
+    assert!((again.perplexity - again.loss.exp()).abs() < 1e-9);
+    assert_eq!(losses(&events).len(), 32);
+}
+
+#[test]
+fn one_seed_is_one_run_and_another_seed_is_another() {
+    let train = data(12);
+    let short = TrainingConfig { num_train_epochs: 1.0, per_device_batch_size: 2, ..options() };
+    let first = losses(&run(short.clone(), &train, None).1);
+    assert_eq!(first, losses(&run(short.clone(), &train, None).1));
+    assert_ne!(first, losses(&run(TrainingConfig { seed: 7, ..short }, &train, None).1));
+}
+
+#[test]
+fn accumulation_equals_one_large_batch_when_lengths_differ() {
+    let examples: Vec<Example> = (2..10u32)
+        .map(|length| Example::new((0..length).map(|at| (at * 5 + length) % 40).collect()))
+        .collect();
+    let train = Dataset::new("training", examples, &config()).unwrap();
+    let with = |size, steps| TrainingConfig {
+        per_device_batch_size: size,
+        gradient_accumulation_steps: steps,
+        dropout: Some(0.0),
+        shuffle: false,
+        num_train_epochs: 5.0,
+        ..options()
+    };
+    let large = losses(&run(with(8, 1), &train, None).1);
+    let small = losses(&run(with(1, 8), &train, None).1);
+    assert_eq!(large.len(), 5);
+    for (a, b) in large.iter().zip(&small) {
+        assert!((a - b).abs() < 2e-5, "{large:?}\n{small:?}");
+    }
+}
+
+#[test]
+fn ignored_labels_do_not_count() {
+    let ids: Vec<u32> = (0..10).collect();
+    let mut labels: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
+    labels[3..].fill(-100);
+    let partial = Example { input_ids: ids.clone(), labels: Some(labels) };
+    let prefix = Example::new(ids[..3].to_vec());
+    let loss = |example: Example| {
+        let data = Dataset::new("validation", vec![example], &config()).unwrap();
+        evaluate(&model(), &data, 1, |_| {}).unwrap()
+    };
+    let (a, b) = (loss(partial), loss(prefix));
+    assert_eq!((a.tokens, b.tokens), (2, 2));
+    assert!((a.loss - b.loss).abs() < 1e-5);
+}
+
+#[test]
+fn early_stopping_ends_a_run_that_no_longer_gains() {
+    let valid = Dataset::new("validation", vec![Example::new(vec![9; 16])], &config()).unwrap();
+    let patient = TrainingConfig {
+        early_stopping_patience: Some(1),
+        num_train_epochs: 50.0,
+        load_best_model_at_end: true,
+        ..options()
+    };
+    let (outcome, _) = run(patient, &data(32), Some(&valid));
+    assert!(outcome.epochs.len() < 50, "{}", outcome.epochs.len());
+    let found = evaluate(&outcome.model, &valid, 1, |_| {}).unwrap();
+    assert!((found.loss - outcome.best.unwrap().0.eval_loss).abs() < 1e-5);
+}
+
+#[test]
+fn evaluation_can_come_inside_an_epoch() {
+    let often = TrainingConfig { eval_steps: Some(3), num_train_epochs: 2.0, ..options() };
+    let (_, events) = run(often, &data(32), Some(&data(2)));
+    let steps: Vec<usize> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Evaluated(record) => Some(record.step),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(steps, [3, 4, 6, 8]);
+}
+
+#[test]
+fn a_loss_that_is_no_number_names_the_step() {
+    let wild = TrainingConfig { learning_rate: 1e30, max_grad_norm: 0.0, ..options() };
+    let trainer = Trainer::new(wild).unwrap();
+    let error = trainer.run(model(), &data(32), None, &mut |_| {}).unwrap_err();
+    let Error::NonFinite { step, .. } = error else { panic!("{error}") };
+    assert!((2..5).contains(&step), "{error}");
+}
+
+#[test]
+fn data_that_does_not_fit_the_model_is_refused() {
+    for (example, part) in [
+        (Example::new(vec![40, 1]), "token id 40"),
+        (Example::new(vec![1; 17]), "17 tokens"),
+        (Example::new(vec![1]), "no token to predict"),
+        (Example { input_ids: vec![1, 2], labels: Some(vec![1]) }, "2 input_ids and 1 labels"),
+        (Example { input_ids: vec![1, 2], labels: Some(vec![1, 99]) }, "label 99"),
+        (Example { input_ids: vec![1, 2], labels: Some(vec![-100, -100]) }, "no token to predict"),
+    ] {
+        let message = Dataset::new("training", vec![example], &config()).unwrap_err().to_string();
+        assert!(message.contains(part), "{message}");
+    }
+}
