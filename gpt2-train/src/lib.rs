@@ -7,8 +7,10 @@ pub mod evaluate;
 pub mod objective;
 pub mod optim;
 pub mod record;
+pub mod report;
 pub mod schedule;
 pub mod trainer;
+pub mod unigram;
 
 pub use config::TrainingConfig;
 pub use data::{Dataset, Example};

@@ -1,0 +1,88 @@
+//! A progress bar over the steps of a run.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::table::duration;
+use crate::record::Event;
+
+/// Shows where a run is: step, loss, speed, time left; and a line for each evaluation.
+///
+/// Writes to standard error, and only where that is a terminal; a log file gets the lines alone.
+#[derive(Debug)]
+pub struct TrainingProgress {
+    bar: ProgressBar,
+    quiet: bool,
+    tokens_per_second: f64,
+}
+
+/// Weight of the past in the smoothed speed.
+const SMOOTHING: f64 = 0.9;
+
+impl TrainingProgress {
+    /// A bar that appears when the run starts; `quiet` shows nothing at all.
+    #[must_use]
+    pub fn new(quiet: bool) -> Self {
+        Self { bar: ProgressBar::hidden(), quiet, tokens_per_second: 0.0 }
+    }
+
+    /// Takes in what happened.
+    pub fn show(&mut self, event: &Event) {
+        if self.quiet {
+            return;
+        }
+        match event {
+            Event::Started { total_steps } => self.bar = bar(*total_steps),
+            Event::Step(record) => {
+                let old = match self.tokens_per_second {
+                    0.0 => record.tokens_per_second,
+                    old => old,
+                };
+                self.tokens_per_second =
+                    SMOOTHING * old + (1.0 - SMOOTHING) * record.tokens_per_second;
+                self.bar.set_position(record.step as u64);
+                self.bar.set_message(format!(
+                    "epoch {:.2}  loss {:.4}  {:.0} tokens/s",
+                    record.epoch, record.loss, self.tokens_per_second
+                ));
+            }
+            Event::Evaluating { done, total } => {
+                self.bar.set_message(format!("evaluating {done}/{total}"));
+            }
+            Event::Evaluated(record) => self.line(&format!(
+                "epoch {:.2}: validation loss {:.4}, perplexity {:.2}, accuracy {:.2} %",
+                record.epoch,
+                record.eval_loss,
+                record.eval_perplexity,
+                100.0 * record.eval_accuracy
+            )),
+            Event::Epoch(record) => self.line(&format!(
+                "epoch {:.2}: training loss {:.4}, {}",
+                record.epoch,
+                record.training_loss,
+                duration(record.seconds)
+            )),
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn line(&self, text: &str) {
+        if self.bar.is_hidden() {
+            eprintln!("{text}");
+        } else {
+            self.bar.println(text);
+        }
+    }
+}
+
+fn bar(total_steps: usize) -> ProgressBar {
+    let bar = ProgressBar::new(total_steps as u64);
+    let template = "{bar:30} {pos}/{len} steps  {msg}  {elapsed} gone, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
