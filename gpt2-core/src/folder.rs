@@ -60,10 +60,10 @@ pub(crate) fn write_file_with(
 /// })?;
 /// # Ok::<(), gpt2_core::Error>(())
 /// ```
-pub fn write_folder(
+pub fn write_folder<E: From<Error>>(
     destination: impl AsRef<Path>,
-    write: impl FnOnce(&Path) -> Result<()>,
-) -> Result<()> {
+    write: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
     let destination = real_destination(destination.as_ref())?;
     let parent = parent_of(&destination);
     fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
@@ -83,7 +83,7 @@ pub fn write_folder(
     }
     // It lives on under its new name, so there is nothing left to remove.
     let _ = temporary.keep();
-    sync_folder(parent)
+    sync_folder(parent).map_err(E::from)
 }
 
 /// A link to a folder stands for that folder: the link stays, what it points to is replaced.
@@ -184,4 +184,163 @@ fn sync_folder(folder: &Path) -> Result<()> {
 #[cfg(not(unix))]
 fn sync_folder(_folder: &Path) -> Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &[u8] = br#"{"model_type": "gpt2"}"#;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn write_model(folder: &Path) -> Result<()> {
+        write_file(folder.join("config.json"), CONFIG)?;
+        write_file(folder.join("new"), b"new")
+    }
+
+    /// A fresh folder, and a path in it to write to.
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let home = tempfile::tempdir().unwrap();
+        let destination = home.path().join("model");
+        (home, destination)
+    }
+
+    fn failure(folder: &Path) -> Result<()> {
+        fs::write(folder.join("half"), "done").unwrap();
+        Err(Error::argument("anything", 1, 2))
+    }
+
+    #[test]
+    fn a_folder_appears_whole_with_its_parents() {
+        let home = tempfile::tempdir().unwrap();
+        let destination = home.path().join("a/b/model");
+        write_folder(&destination, write_model).unwrap();
+        assert_eq!(names(&destination), ["config.json", "new"]);
+        assert_eq!(names(destination.parent().unwrap()), ["model"]);
+    }
+
+    #[test]
+    fn a_failure_leaves_nothing_behind() {
+        let (home, destination) = place();
+        write_folder(&destination, failure).unwrap_err();
+        assert!(names(home.path()).is_empty());
+    }
+
+    #[test]
+    fn a_panic_leaves_nothing_behind() {
+        let (home, destination) = place();
+        let panic = std::panic::catch_unwind(|| {
+            write_folder::<Error>(&destination, |_| panic!("on purpose"))
+        });
+        assert!(panic.is_err());
+        assert!(names(home.path()).is_empty());
+    }
+
+    #[test]
+    fn an_empty_folder_is_replaced() {
+        let (home, destination) = place();
+        fs::create_dir(&destination).unwrap();
+        write_folder(&destination, write_model).unwrap();
+        assert_eq!(names(&destination), ["config.json", "new"]);
+        assert_eq!(names(home.path()), ["model"]);
+    }
+
+    #[test]
+    fn an_earlier_model_is_replaced_whole_or_kept_whole() {
+        let (home, destination) = place();
+        fs::create_dir(&destination).unwrap();
+        fs::write(destination.join("config.json"), CONFIG).unwrap();
+        fs::write(destination.join("old"), "old").unwrap();
+        write_folder(&destination, failure).unwrap_err();
+        assert_eq!(names(&destination), ["config.json", "old"]);
+        write_folder(&destination, write_model).unwrap();
+        assert_eq!(names(&destination), ["config.json", "new"]);
+        assert_eq!(names(home.path()), ["model"]);
+    }
+
+    #[test]
+    fn what_is_no_model_is_never_replaced() {
+        for (name, bytes) in [
+            ("thesis.txt", b"five years".as_slice()),
+            ("config.json", br#"{"model_type": "llama"}"#),
+            ("config.json", b"{}"),
+            ("config.json", b"not json"),
+        ] {
+            let (home, destination) = place();
+            fs::create_dir(&destination).unwrap();
+            fs::write(destination.join(name), bytes).unwrap();
+            let text =
+                write_folder::<Error>(&destination, |_| panic!("asked too late")).unwrap_err();
+            assert!(text.to_string().contains("other content"), "{text}");
+            assert_eq!(fs::read(destination.join(name)).unwrap(), bytes);
+            assert_eq!(names(home.path()), ["model"]);
+        }
+    }
+
+    #[test]
+    fn a_model_with_sub_folders_is_never_replaced() {
+        let (_home, destination) = place();
+        fs::create_dir_all(destination.join("checkpoint-500")).unwrap();
+        fs::write(destination.join("config.json"), CONFIG).unwrap();
+        let text = write_folder(&destination, write_model).unwrap_err().to_string();
+        assert!(text.contains("checkpoint-500"), "{text}");
+    }
+
+    #[test]
+    fn a_file_is_no_folder() {
+        let (_home, destination) = place();
+        fs::write(&destination, "a file").unwrap();
+        write_folder(&destination, write_model).unwrap_err();
+        assert_eq!(fs::read(&destination).unwrap(), b"a file");
+        write_folder("/", write_model).unwrap_err();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_and_its_folder_is_replaced() {
+        let (home, destination) = place();
+        let link = home.path().join("link");
+        fs::create_dir(&destination).unwrap();
+        std::os::unix::fs::symlink(&destination, &link).unwrap();
+        write_folder(&link, write_model).unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(names(&destination), ["config.json", "new"]);
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_or_kept_whole() {
+        let (home, destination) = place();
+        write_file(&destination, b"one").unwrap();
+        write_file_with(&destination, |file| {
+            file.write_all(b"tw").unwrap();
+            Err(Error::argument("anything", 1, 2))
+        })
+        .unwrap_err();
+        assert_eq!(fs::read(&destination).unwrap(), b"one");
+        write_file(&destination, b"two").unwrap();
+        assert_eq!(fs::read(&destination).unwrap(), b"two");
+        assert_eq!(names(home.path()), ["model"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_written_can_be_read_by_others() {
+        use std::os::unix::fs::PermissionsExt;
+        let (_home, destination) = place();
+        write_folder(&destination, write_model).unwrap();
+        let ordinary = tempfile::tempdir().unwrap();
+        fs::create_dir(ordinary.path().join("x")).unwrap();
+        fs::write(ordinary.path().join("y"), "").unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&destination), mode(&ordinary.path().join("x")));
+        assert_eq!(mode(&destination.join("new")), mode(&ordinary.path().join("y")));
+    }
 }

@@ -7,41 +7,68 @@ use crate::schedule::LrScheduler;
 use crate::{Error, Result};
 
 /// How a run goes, with the names and defaults of `transformers`' `TrainingArguments`.
+///
+/// With the feature `clap` it is a group of command-line options too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainingConfig {
-    /// Passes over the training data; a fraction ends inside an epoch.
+    /// Passes over the training data; a fraction ends inside an epoch
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N", default_value_t = 3.0))]
     pub num_train_epochs: f64,
-    /// Optimizer steps; overrides `num_train_epochs`.
+    /// Optimizer steps, instead of epochs
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
     pub max_steps: Option<usize>,
-    /// Sequences of one forward pass.
+    /// Sequences of one forward pass
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N", default_value_t = 8))]
     pub per_device_batch_size: usize,
-    /// Forward passes of one optimizer step.
+    /// Forward passes of one optimizer step
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N", default_value_t = 1))]
     pub gradient_accumulation_steps: usize,
-    /// Highest learning rate.
+    /// Highest learning rate
+    #[cfg_attr(feature = "clap", arg(long, value_name = "X", default_value_t = 5e-5))]
     pub learning_rate: f64,
-    /// Shape of the learning rate.
+    /// Course of the learning rate
+    #[cfg_attr(feature = "clap", arg(long, value_enum, default_value_t = LrScheduler::Linear))]
     pub lr_scheduler: LrScheduler,
-    /// Steps in which the learning rate rises from 0.
+    /// Steps in which the learning rate rises from 0
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N", default_value_t = 0))]
     pub warmup_steps: usize,
-    /// Constants of the optimizer.
-    #[serde(flatten)]
-    pub optimizer: AdamWConfig,
-    /// Largest norm of the gradient; 0 turns clipping off.
+    /// Decoupled weight decay, on all parameters but biases and LayerNorms
+    #[cfg_attr(feature = "clap", arg(long, value_name = "X", default_value_t = 0.0))]
+    pub weight_decay: f64,
+    /// Decay of the mean of gradients
+    #[cfg_attr(feature = "clap", arg(long, value_name = "X", default_value_t = 0.9))]
+    pub adam_beta1: f64,
+    /// Decay of the mean of their squares
+    #[cfg_attr(feature = "clap", arg(long, value_name = "X", default_value_t = 0.999))]
+    pub adam_beta2: f64,
+    /// Added to the root of the latter
+    #[cfg_attr(feature = "clap", arg(long, value_name = "X", default_value_t = 1e-8))]
+    pub adam_epsilon: f64,
+    /// Largest norm of the gradient; 0 turns clipping off
+    #[cfg_attr(feature = "clap", arg(long, value_name = "X", default_value_t = 1.0))]
     pub max_grad_norm: f64,
-    /// What that norm is taken over.
+    /// What that norm is taken over
+    #[cfg_attr(feature = "clap", arg(long, value_enum, default_value_t = ClipMode::Global))]
     pub clip: ClipMode,
-    /// Dropout instead of the model's own.
+    /// Dropout, instead of the model's own
+    #[cfg_attr(feature = "clap", arg(long, value_name = "P"))]
     pub dropout: Option<f64>,
-    /// Seed of the order of the data and of dropout.
+    /// Seed of everything random in the run
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N", default_value_t = 42))]
     pub seed: u64,
-    /// Whether every epoch has its own order.
+    /// Keep the sequences in the order of the data
+    #[cfg_attr(feature = "clap", arg(long = "no-shuffle", action = clap::ArgAction::SetFalse))]
     pub shuffle: bool,
-    /// Evaluate every so many steps, besides at the end of every epoch.
+    /// Evaluate every N steps, besides at the end of every epoch
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
     pub eval_steps: Option<usize>,
-    /// Stop after so many evaluations without a better loss.
+    /// Stop after N evaluations without a better loss
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
     pub early_stopping_patience: Option<usize>,
-    /// Return the weights of the best evaluation instead of the last ones.
+    /// Keep the weights of the best evaluation, not the last ones
+    #[cfg_attr(feature = "clap", arg(long))]
     pub load_best_model_at_end: bool,
 }
 
@@ -55,12 +82,10 @@ impl Default for TrainingConfig {
             learning_rate: 5e-5,
             lr_scheduler: LrScheduler::Linear,
             warmup_steps: 0,
-            optimizer: AdamWConfig {
-                adam_beta1: 0.9,
-                adam_beta2: 0.999,
-                adam_epsilon: 1e-8,
-                weight_decay: 0.0,
-            },
+            weight_decay: 0.0,
+            adam_beta1: 0.9,
+            adam_beta2: 0.999,
+            adam_epsilon: 1e-8,
             max_grad_norm: 1.0,
             clip: ClipMode::Global,
             dropout: None,
@@ -90,30 +115,36 @@ impl TrainingConfig {
                 return Err(Error::option(option, 0, "at least 1"));
             }
         }
-        let AdamWConfig { adam_beta1, adam_beta2, adam_epsilon, weight_decay } = self.optimizer;
         let not_negative = |value: f64| value.is_finite() && value >= 0.0;
         let positive = |value: f64| value.is_finite() && value > 0.0;
         let below_one = |value: f64| (0.0..1.0).contains(&value);
+        let dropout = self.dropout.unwrap_or(0.0);
         for (option, value, good, expected) in [
             ("num_train_epochs", self.num_train_epochs, positive(self.num_train_epochs), "above 0"),
             ("learning_rate", self.learning_rate, positive(self.learning_rate), "above 0"),
-            ("weight_decay", weight_decay, not_negative(weight_decay), "0 or more"),
-            ("adam_beta1", adam_beta1, below_one(adam_beta1), "in [0, 1)"),
-            ("adam_beta2", adam_beta2, below_one(adam_beta2), "in [0, 1)"),
-            ("adam_epsilon", adam_epsilon, positive(adam_epsilon), "above 0"),
+            ("weight_decay", self.weight_decay, not_negative(self.weight_decay), "0 or more"),
+            ("adam_beta1", self.adam_beta1, below_one(self.adam_beta1), "in [0, 1)"),
+            ("adam_beta2", self.adam_beta2, below_one(self.adam_beta2), "in [0, 1)"),
+            ("adam_epsilon", self.adam_epsilon, positive(self.adam_epsilon), "above 0"),
             ("max_grad_norm", self.max_grad_norm, not_negative(self.max_grad_norm), "0 or more"),
-            (
-                "dropout",
-                self.dropout.unwrap_or(0.0),
-                below_one(self.dropout.unwrap_or(0.0)),
-                "in [0, 1)",
-            ),
+            ("dropout", dropout, below_one(dropout), "in [0, 1)"),
         ] {
             if !good {
                 return Err(Error::option(option, value, format!("a number {expected}")));
             }
         }
         Ok(())
+    }
+
+    /// The constants of the optimizer.
+    #[must_use]
+    pub fn adamw(&self) -> AdamWConfig {
+        AdamWConfig {
+            adam_beta1: self.adam_beta1,
+            adam_beta2: self.adam_beta2,
+            adam_epsilon: self.adam_epsilon,
+            weight_decay: self.weight_decay,
+        }
     }
 
     /// Optimizer steps of one epoch over `examples` sequences; the last may be a smaller one.

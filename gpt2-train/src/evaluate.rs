@@ -26,15 +26,16 @@ pub struct Evaluation {
 
 /// Runs the model, without dropout, over all sequences in batches of `batch_size`.
 ///
-/// `progress` is called after each batch with the number of sequences done so far.
+/// `progress` is called after each batch with the number of sequences done so far, and can end
+/// the evaluation with an error.
 ///
 /// # Errors
-/// [`gpt2_core::Error::Compute`] when the device fails.
+/// [`gpt2_core::Error::Compute`] when the device fails; what `progress` returns.
 pub fn evaluate(
     model: &Gpt2,
     data: &Dataset,
     batch_size: usize,
-    mut progress: impl FnMut(usize),
+    mut progress: impl FnMut(usize) -> Result<()>,
 ) -> Result<Evaluation> {
     let start = Instant::now();
     let device = model.device();
@@ -49,7 +50,7 @@ pub fn evaluate(
             hits += batch_hits.try_into_scalar::<i64>().map_err(CoreError::compute)?;
         }
         done += rows.len();
-        progress(done);
+        progress(done)?;
     }
     let tokens = data.scored();
     let loss = loss / tokens as f64;

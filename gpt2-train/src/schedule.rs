@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Shape of the learning rate after the warm-up; names of `lr_scheduler_type` in `transformers`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum LrScheduler {

@@ -51,17 +51,18 @@ impl Trainer {
 
     /// Trains `model` on `train` and, at the end of every epoch, evaluates it on `valid`.
     ///
-    /// `on_event` hears of every step and evaluation as it happens.
+    /// `on_event` hears of every step and evaluation as it happens, and ends the run with an error
+    /// of its own.
     ///
     /// # Errors
     /// [`Error::NonFinite`] naming the step at which loss or gradient stop being numbers;
-    /// [`gpt2_core::Error::Compute`] when the device fails.
+    /// [`gpt2_core::Error::Compute`] when the device fails; what `on_event` returns.
     pub fn run(
         &self,
         model: Gpt2,
         train: &Dataset,
         valid: Option<&Dataset>,
-        on_event: &mut dyn FnMut(Event),
+        on_event: &mut dyn FnMut(Event) -> Result<()>,
     ) -> Result<Outcome> {
         let start = Instant::now();
         let model = match self.config.dropout {
@@ -74,14 +75,14 @@ impl Trainer {
             valid,
             on_event,
             model: model.train(),
-            optimizer: AdamW::new(self.config.optimizer),
+            optimizer: AdamW::new(self.config.adamw()),
             step: 0,
             steps_per_epoch: self.config.steps_per_epoch(train.examples().len()),
             total_steps: self.config.total_steps(train.examples().len()),
             best: None,
             without_gain: 0,
         };
-        (run.on_event)(Event::Started { total_steps: run.total_steps });
+        (run.on_event)(Event::Started { total_steps: run.total_steps })?;
         let mut epochs = Vec::new();
         while !run.is_over() {
             epochs.push(run.epoch(epochs.len())?);
@@ -105,7 +106,7 @@ struct Run<'a> {
     config: &'a TrainingConfig,
     train: &'a Dataset,
     valid: Option<&'a Dataset>,
-    on_event: &'a mut dyn FnMut(Event),
+    on_event: &'a mut dyn FnMut(Event) -> Result<()>,
     model: Gpt2,
     optimizer: AdamW,
     step: usize,
@@ -159,7 +160,7 @@ impl Run<'_> {
             evaluation,
             seconds: start.elapsed().as_secs_f64(),
         };
-        (self.on_event)(Event::Epoch(record));
+        (self.on_event)(Event::Epoch(record))?;
         Ok(record)
     }
 
@@ -197,7 +198,7 @@ impl Run<'_> {
             tokens,
             tokens_per_second: tokens as f64 / start.elapsed().as_secs_f64(),
         };
-        (self.on_event)(Event::Step(record));
+        (self.on_event)(Event::Step(record))?;
         Ok(record)
     }
 
@@ -224,10 +225,10 @@ impl Run<'_> {
         let total = valid.examples().len();
         let on_event = &mut self.on_event;
         let found = evaluate(&model, valid, self.config.per_device_batch_size, |done| {
-            on_event(Event::Evaluating { done, total });
+            on_event(Event::Evaluating { done, total })
         })?;
         let record = EvaluationRecord::new(self.step, self.epochs_done(), &found);
-        (self.on_event)(Event::Evaluated(record));
+        (self.on_event)(Event::Evaluated(record))?;
         let better = self.best.as_ref().is_none_or(|(best, _)| record.eval_loss < best.eval_loss);
         if better {
             self.best = Some((record, model));

@@ -35,6 +35,8 @@ mod pytorch;
 mod safetensors;
 pub mod save;
 mod sharded;
+#[cfg(test)]
+mod tests;
 
 pub use audit::WeightReader;
 pub use checkpoint::{Checkpoint, TensorEntry, WeightFormat};

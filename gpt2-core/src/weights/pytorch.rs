@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use pytorch_reader::{DType, PytorchError, PytorchReader, Tensor};
+use pytorch_reader::{DType, PickleValue, PytorchError, PytorchReader, Tensor};
 
 use super::audit::is_old_buffer;
 use super::checkpoint::Entry;
@@ -32,6 +32,7 @@ impl PyTorchFile {
     pub fn open(path: &Path) -> Result<(Self, Vec<Entry>)> {
         let size = path.metadata().map_err(Error::io("open", path))?.len();
         let reader = PytorchReader::new(path).map_err(|error| refused(path, error))?;
+        refuse_code(path)?;
         let mut tensors: Vec<Tensor> = reader.into_tensors().into_values().collect();
         if tensors.is_empty() {
             return Err(Error::format(path, FORMAT, "the pickle holds no tensor"));
@@ -56,6 +57,35 @@ impl PyTorchFile {
     pub fn read(&self, index: usize, entry: &Entry) -> Result<Vec<f32>> {
         let bytes = self.tensors[index].read().map_err(|e| refused(&self.path, e.into()))?;
         Ok(entry.element.convert_native(bytes, entry.elements()))
+    }
+}
+
+/// Refuses a pickle that asks for calls which have no place beside weights.
+///
+/// They were not made: the reader keeps the name of what it was asked to call and nothing else.
+/// But whoever put `os.system` into a file is not to be trusted with the numbers either.
+fn refuse_code(path: &Path) -> Result<()> {
+    let root = PytorchReader::read_pickle_data(path, None).map_err(|e| refused(path, e))?;
+    match find_code(&root) {
+        None => Ok(()),
+        Some(name) => {
+            let reason = format!("the pickle asks for a call of `{name}`, which was not made");
+            Err(Error::format(path, FORMAT, reason))
+        }
+    }
+}
+
+/// Packages whose objects are found in honest checkpoints.
+const HARMLESS: [&str; 6] = ["torch.", "numpy.", "collections.", "argparse.", "pathlib.", "int"];
+
+fn find_code(value: &PickleValue) -> Option<&str> {
+    match value {
+        PickleValue::List(items) => items.iter().find_map(find_code),
+        PickleValue::Dict(items) => items.values().find_map(find_code),
+        PickleValue::Unsupported(name) => {
+            (!HARMLESS.iter().any(|package| name.starts_with(package))).then_some(name)
+        }
+        _ => None,
     }
 }
 

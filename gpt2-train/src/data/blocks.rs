@@ -4,20 +4,27 @@ use super::{Example, IGNORED};
 
 /// Joins documents and cuts the stream into blocks of `block_size` tokens.
 ///
-/// `separator`, usually the end-of-text token, follows every document. The rest behind the last
+/// `separator`, usually the end-of-text token, stands between documents. The rest behind the last
 /// whole block is dropped, as `run_clm` of `transformers` does; a stream that is shorter than one
 /// block becomes one shorter block, so that little text is not no text.
 #[must_use]
 pub fn blocks(documents: &[Vec<u32>], separator: Option<u32>, block_size: usize) -> Vec<Example> {
-    let mut stream = Vec::with_capacity(documents.iter().map(|ids| ids.len() + 1).sum());
-    for ids in documents {
-        stream.extend_from_slice(ids);
-        stream.extend(separator);
-    }
+    let stream = join(documents, separator);
     if stream.len() < block_size {
         return if stream.is_empty() { Vec::new() } else { vec![Example::new(stream)] };
     }
     stream.chunks_exact(block_size).map(|block| Example::new(block.to_vec())).collect()
+}
+
+/// One stream of all documents, with `separator` between them.
+#[must_use]
+pub fn join(documents: &[Vec<u32>], separator: Option<u32>) -> Vec<u32> {
+    let mut stream = Vec::with_capacity(documents.iter().map(|ids| ids.len() + 1).sum());
+    for (index, ids) in documents.iter().enumerate() {
+        stream.extend(separator.filter(|_| index > 0));
+        stream.extend_from_slice(ids);
+    }
+    stream
 }
 
 /// Overlapping windows of `block_size` tokens that move on by `stride`, each counting only the

@@ -65,24 +65,36 @@ pub fn read_text(path: impl AsRef<Path>) -> Result<Vec<Document>> {
     Ok(vec![Document::Text(text)])
 }
 
+/// Reads documents from the text of a `.jsonl` file, which messages call `name`.
+///
+/// # Errors
+/// [`Error::Data`] naming the line.
+pub fn parse_jsonl(name: &Path, text: &str) -> Result<Vec<Document>> {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    lines.map(|(index, line)| parse_record(name, index + 1, line)).collect()
+}
+
 fn read_jsonl(path: &Path) -> Result<Vec<Document>> {
     let mut documents = Vec::new();
     for_each_line(path, |number, line| {
-        if line.trim().is_empty() {
-            return Ok(());
+        if !line.trim().is_empty() {
+            documents.push(parse_record(path, number, line)?);
         }
-        let record: Record = serde_json::from_str(line)
-            .map_err(|error| Error::data(path, number, format!("not a JSON record: {error}")))?;
-        documents.push(match record {
-            Record { input_ids: Some(input_ids), labels, .. } => {
-                Document::Tokens(Example { input_ids, labels })
-            }
-            Record { text: Some(text), .. } => Document::Text(text),
-            _ => return Err(Error::data(path, number, "expected a `text` or `input_ids` field")),
-        });
         Ok(())
     })?;
     Ok(documents)
+}
+
+fn parse_record(path: &Path, number: usize, line: &str) -> Result<Document> {
+    let record: Record = serde_json::from_str(line)
+        .map_err(|error| Error::data(path, number, format!("not a JSON record: {error}")))?;
+    match record {
+        Record { input_ids: Some(input_ids), labels, .. } => {
+            Ok(Document::Tokens(Example { input_ids, labels }))
+        }
+        Record { text: Some(text), .. } => Ok(Document::Text(text)),
+        _ => Err(Error::data(path, number, "expected a `text` or `input_ids` field")),
+    }
 }
 
 fn read_paragraphs(path: &Path) -> Result<Vec<Document>> {

@@ -10,6 +10,7 @@ use crate::Result;
 
 /// What the norm that is limited is taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum ClipMode {
     /// All gradients together, as `torch.nn.utils.clip_grad_norm_`.

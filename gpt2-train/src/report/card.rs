@@ -120,7 +120,6 @@ fn model_section(model: &Gpt2Config) -> String {
 }
 
 fn training_section(training: &TrainingConfig) -> String {
-    let optimizer = training.optimizer;
     let rows = [
         ("learning rate", format!("{:e}, {:?}", training.learning_rate, training.lr_scheduler)),
         ("warm-up steps", training.warmup_steps.to_string()),
@@ -130,10 +129,10 @@ fn training_section(training: &TrainingConfig) -> String {
         }),
         ("epochs", training.num_train_epochs.to_string()),
         ("optimizer", {
-            let (beta1, beta2) = (optimizer.adam_beta1, optimizer.adam_beta2);
-            format!("AdamW, betas {beta1} and {beta2}, epsilon {:e}", optimizer.adam_epsilon)
+            let (beta1, beta2) = (training.adam_beta1, training.adam_beta2);
+            format!("AdamW, betas {beta1} and {beta2}, epsilon {:e}", training.adam_epsilon)
         }),
-        ("weight decay", optimizer.weight_decay.to_string()),
+        ("weight decay", training.weight_decay.to_string()),
         ("gradient norm", format!("at most {} ({:?})", training.max_grad_norm, training.clip)),
         ("seed", training.seed.to_string()),
     ];

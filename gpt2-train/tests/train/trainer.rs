@@ -30,7 +30,12 @@ fn data(examples: usize) -> Dataset {
 fn run(options: TrainingConfig, train: &Dataset, valid: Option<&Dataset>) -> (Outcome, Vec<Event>) {
     let mut events = Vec::new();
     let trainer = Trainer::new(options).unwrap();
-    let outcome = trainer.run(model(), train, valid, &mut |event| events.push(event)).unwrap();
+    let outcome = trainer
+        .run(model(), train, valid, &mut |event| {
+            events.push(event);
+            Ok(())
+        })
+        .unwrap();
     (outcome, events)
 }
 
@@ -54,7 +59,7 @@ fn a_rule_is_learned_and_the_best_epoch_is_kept() {
     let (best, best_model) = outcome.best.unwrap();
     let first = outcome.epochs[0].evaluation.unwrap();
     assert!(best.eval_loss < 0.5 * first.eval_loss, "{first:?} {best:?}");
-    let again = evaluate(&best_model, &valid, 3, |_| {}).unwrap();
+    let again = evaluate(&best_model, &valid, 3, |_| Ok(())).unwrap();
     assert!((again.loss - best.eval_loss).abs() < 1e-5);
     assert!((again.perplexity - again.loss.exp()).abs() < 1e-9);
     assert_eq!(losses(&events).len(), 32);
@@ -100,7 +105,7 @@ fn ignored_labels_do_not_count() {
     let prefix = Example::new(ids[..3].to_vec());
     let loss = |example: Example| {
         let data = Dataset::new("validation", vec![example], &config()).unwrap();
-        evaluate(&model(), &data, 1, |_| {}).unwrap()
+        evaluate(&model(), &data, 1, |_| Ok(())).unwrap()
     };
     let (a, b) = (loss(partial), loss(prefix));
     assert_eq!((a.tokens, b.tokens), (2, 2));
@@ -118,7 +123,7 @@ fn early_stopping_ends_a_run_that_no_longer_gains() {
     };
     let (outcome, _) = run(patient, &data(32), Some(&valid));
     assert!(outcome.epochs.len() < 50, "{}", outcome.epochs.len());
-    let found = evaluate(&outcome.model, &valid, 1, |_| {}).unwrap();
+    let found = evaluate(&outcome.model, &valid, 1, |_| Ok(())).unwrap();
     assert!((found.loss - outcome.best.unwrap().0.eval_loss).abs() < 1e-5);
 }
 
@@ -140,7 +145,7 @@ fn evaluation_can_come_inside_an_epoch() {
 fn a_loss_that_is_no_number_names_the_step() {
     let wild = TrainingConfig { learning_rate: 1e30, max_grad_norm: 0.0, ..options() };
     let trainer = Trainer::new(wild).unwrap();
-    let error = trainer.run(model(), &data(32), None, &mut |_| {}).unwrap_err();
+    let error = trainer.run(model(), &data(32), None, &mut |_| Ok(())).unwrap_err();
     let Error::NonFinite { step, .. } = error else { panic!("{error}") };
     assert!((2..5).contains(&step), "{error}");
 }

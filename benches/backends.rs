@@ -1,0 +1,103 @@
+//! Forward pass, training step and decoding on every backend that is compiled in.
+//!
+//! `cargo bench -p gpt2-benches`; tokens per second are criterion's elements per second. Every
+//! measurement ends with the device's own end: results are read back or the queue is waited for.
+
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use gpt2_benches::{config, devices, ids, model};
+use gpt2_core::Gpt2Batch;
+use gpt2_infer::{GenerationConfig, generate};
+use gpt2_train::{Dataset, Example, Trainer, TrainingConfig};
+
+/// Sequences and tokens of a batch.
+const SHAPES: [(usize, usize); 2] = [(1, 256), (4, 256)];
+/// Tokens of the prompt, and tokens that are generated after it.
+const DECODE: (usize, usize) = (16, 64);
+
+fn forward(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("forward");
+    for (batch, seq) in SHAPES {
+        group.throughput(Throughput::Elements((batch * seq) as u64));
+        for (name, device) in devices() {
+            let model = model(&device);
+            let rows = vec![ids(seq); batch];
+            let input = Gpt2Batch::new(&rows, model.config(), &device).expect("the ids are valid");
+            group.bench_function(BenchmarkId::new(name, format!("{batch}x{seq}")), |bencher| {
+                bencher.iter(|| {
+                    let logits = model.forward(&input);
+                    device.sync().expect("the device works");
+                    logits
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn train_step(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("train step");
+    for (batch, seq) in SHAPES {
+        group.throughput(Throughput::Elements((batch * seq) as u64));
+        for (name, device) in devices() {
+            let model = model(&device);
+            group.bench_function(BenchmarkId::new(name, format!("{batch}x{seq}")), |bencher| {
+                // One run of as many steps as are timed, so that the optimizer has its state.
+                bencher.iter_custom(|steps| train(&model, batch, seq, steps as usize));
+            });
+        }
+    }
+    group.finish();
+}
+
+/// Time of `steps` steps (forward, backward, clip, AdamW), after one that warms up.
+fn train(model: &gpt2_core::Gpt2, batch: usize, seq: usize, steps: usize) -> Duration {
+    let data = Dataset::new("training", vec![Example::new(ids(seq)); batch], model.config())
+        .expect("the ids are valid");
+    let trainer = Trainer::new(TrainingConfig {
+        max_steps: Some(steps + 1),
+        per_device_batch_size: batch,
+        ..TrainingConfig::default()
+    })
+    .expect("the options are valid");
+    let mut start = None;
+    trainer
+        .run(model.clone(), &data, None, &mut |event| {
+            if let gpt2_train::Event::Step(_) = event {
+                // Reading the loss and the norm of the gradient has waited for the device.
+                start.get_or_insert_with(std::time::Instant::now);
+            }
+            Ok(())
+        })
+        .expect("the run ends");
+    model.device().sync().expect("the device works");
+    start.map(|start| start.elapsed()).unwrap_or_default()
+}
+
+fn decode(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("decode");
+    let (prompt, new) = DECODE;
+    for batch in [1, 8] {
+        group.throughput(Throughput::Elements((batch * new) as u64));
+        for (name, device) in devices() {
+            let model = model(&device);
+            let prompts = vec![ids(prompt); batch];
+            let options =
+                GenerationConfig { max_new_tokens: Some(new), ..GenerationConfig::default() };
+            group.bench_function(BenchmarkId::new(name, format!("batch {batch}")), |bencher| {
+                bencher
+                    .iter(|| generate(&model, &prompts, &options).expect("the options are valid"));
+            });
+        }
+    }
+    group.finish();
+}
+
+fn settings() -> Criterion {
+    println!("model: {} parameters", config().parameter_count());
+    Criterion::default().sample_size(10).warm_up_time(Duration::from_secs(1))
+}
+
+criterion_group!(name = benches; config = settings(); targets = forward, train_step, decode);
+criterion_main!(benches);

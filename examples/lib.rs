@@ -1,0 +1,3 @@
+//! Programs that show what the GPT-2 crates are for; each is an example of this package.
+//!
+//! - `finetune_kids_stories`: from children's stories to a published model folder and back.

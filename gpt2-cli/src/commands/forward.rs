@@ -1,0 +1,218 @@
+//! `gpt2 forward`: raw tensors in, raw tensors out.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use clap::Args;
+use gpt2_core::folder::write_file;
+use gpt2_core::{Gpt2, Gpt2Batch, Gpt2Config, ModelFolder, OutputOptions};
+use gpt2_train::data::ClmBatch;
+use gpt2_train::objective::{clm_loss, loss_and_gradients};
+use gpt2_train::{Dataset, Example};
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensors, serialize};
+
+use super::{Failure, Outcome};
+use crate::args::Global;
+
+/// Options of `gpt2 forward`.
+#[derive(Debug, Args)]
+pub struct ForwardArgs {
+    /// Model folder or hub id
+    model: PathBuf,
+    /// `input_ids` [batch, seq] and, if present, `attention_mask`, `position_ids`, `labels`
+    #[arg(long, value_name = "I.safetensors")]
+    input: PathBuf,
+    /// `logits`, with labels `loss`, and what the switches ask for
+    #[arg(long, value_name = "O.safetensors")]
+    output: PathBuf,
+    /// Write `hidden_states.N`
+    #[arg(long)]
+    hidden_states: bool,
+    /// Write `attentions.N`
+    #[arg(long)]
+    attentions: bool,
+    /// Write `grad.NAME` of the loss for every parameter, under its Hugging Face name
+    #[arg(long)]
+    gradients: bool,
+}
+
+/// Integers of a tensor with two axes.
+struct Grid {
+    rows: Vec<Vec<i64>>,
+}
+
+/// The tensors of an input file.
+struct Inputs {
+    input_ids: Grid,
+    attention_mask: Option<Grid>,
+    position_ids: Option<Grid>,
+    labels: Option<Grid>,
+}
+
+/// A tensor on its way to the output file.
+type Named = (String, Vec<usize>, Vec<f32>);
+
+/// Runs the model once, without dropout.
+pub fn run(args: &ForwardArgs, global: &Global) -> Outcome {
+    let folder = global.open(&args.model)?;
+    let inputs = read(&args.input)?;
+    let device = global.device()?;
+    let batch = batch(&inputs, folder.config(), &device)
+        .map_err(|error| format!("{}: {error}", args.input.display()))?;
+    let examples =
+        examples(&inputs, &folder).map_err(|error| format!("{}: {error}", args.input.display()))?;
+    let model = folder.model(&device)?.with_dropout(0.0)?;
+    let options = OutputOptions { hidden_states: args.hidden_states, attentions: args.attentions };
+    let output = model.forward_with(&batch, options);
+    let mut tensors = vec![named("logits".to_string(), output.logits)?];
+    for (layer, hidden) in output.hidden_states.into_iter().enumerate() {
+        tensors.push(named(format!("hidden_states.{layer}"), hidden)?);
+    }
+    for (layer, attention) in output.attentions.into_iter().enumerate() {
+        tensors.push(named(format!("attentions.{layer}"), attention)?);
+    }
+    match examples {
+        Some(examples) => {
+            tensors.extend(loss(&model, batch, &examples, args.gradients, &device)?);
+        }
+        None if args.gradients => {
+            return Err(format!("{}: gradients need `labels`", args.input.display()).into());
+        }
+        None => {}
+    }
+    write(&args.output, &tensors)
+}
+
+/// The loss, as a number without axes, and with `gradients` those of every parameter.
+fn loss(
+    model: &Gpt2,
+    input: Gpt2Batch,
+    examples: &[Example],
+    gradients: bool,
+    device: &Device,
+) -> Result<Vec<Named>, Failure> {
+    let rows: Vec<&Example> = examples.iter().collect();
+    let Some(batch) = ClmBatch::new(&rows, device) else { return Ok(Vec::new()) };
+    let batch = ClmBatch { input, ..batch };
+    let (loss, found) = match gradients {
+        true => loss_and_gradients(model, &batch),
+        false => (clm_loss(model, &batch) / batch.scored as f64, Vec::new()),
+    };
+    let mut tensors = vec![("loss".to_string(), Vec::new(), vec![loss.try_into_scalar()?])];
+    for parameter in found {
+        let name = format!("grad.{}", parameter.published_name());
+        tensors.push((name, parameter.shape.clone(), parameter.to_vec()?));
+    }
+    Ok(tensors)
+}
+
+fn batch(inputs: &Inputs, config: &Gpt2Config, device: &Device) -> Result<Gpt2Batch, Failure> {
+    let rows = inputs.input_ids.unsigned("input_ids")?;
+    let shape = [rows.len(), rows.first().map_or(0, Vec::len)];
+    let mut batch = Gpt2Batch::new(&rows, config, device)?;
+    if let Some(mask) = &inputs.attention_mask {
+        mask.check_shape("attention_mask", shape)?;
+        let flags: Vec<bool> = mask.rows.iter().flatten().map(|&flag| flag != 0).collect();
+        batch.attention_mask = Some(Tensor::from_data(TensorData::new(flags, shape), device));
+    }
+    if let Some(positions) = &inputs.position_ids {
+        positions.check_shape("position_ids", shape)?;
+        let known = 0..config.n_positions as i64;
+        let flat: Vec<i64> = positions.rows.iter().flatten().copied().collect();
+        if let Some(wrong) = flat.iter().find(|position| !known.contains(position)) {
+            let expected = format!("0 to n_positions - 1 = {}", known.end - 1);
+            return Err(format!("`position_ids` holds {wrong}, expected {expected}").into());
+        }
+        batch.position_ids = Some(Tensor::from_data(TensorData::new(flat, shape), device));
+    }
+    Ok(batch)
+}
+
+/// The labels as training sequences, checked against the model.
+fn examples(inputs: &Inputs, folder: &ModelFolder) -> Result<Option<Vec<Example>>, Failure> {
+    let Some(labels) = &inputs.labels else { return Ok(None) };
+    let ids = inputs.input_ids.unsigned("input_ids")?;
+    labels.check_shape("labels", [ids.len(), ids.first().map_or(0, Vec::len)])?;
+    let examples: Vec<Example> = ids
+        .into_iter()
+        .zip(&labels.rows)
+        .map(|(input_ids, labels)| Example { input_ids, labels: Some(labels.clone()) })
+        .collect();
+    Dataset::new("input", examples.clone(), folder.config())?;
+    Ok(Some(examples))
+}
+
+impl Grid {
+    fn unsigned(&self, name: &str) -> Result<Vec<Vec<u32>>, Failure> {
+        let id = |&id: &i64| {
+            u32::try_from(id).map_err(|_| format!("`{name}` holds {id}, expected a token id"))
+        };
+        Ok(self
+            .rows
+            .iter()
+            .map(|row| row.iter().map(id).collect())
+            .collect::<Result<_, String>>()?)
+    }
+
+    fn check_shape(&self, name: &str, expected: [usize; 2]) -> Outcome {
+        let found = [self.rows.len(), self.rows.first().map_or(0, Vec::len)];
+        if found != expected {
+            let message = format!("`{name}` has shape {found:?}, expected {expected:?}");
+            return Err(message.into());
+        }
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<Inputs, Failure> {
+    let bytes =
+        std::fs::read(path).map_err(|error| format!("{}: cannot read: {error}", path.display()))?;
+    let place = |error: Failure| format!("{}: {error}", path.display());
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| place(error.into()))?;
+    let grid = |name: &str| match file.tensor(name) {
+        Ok(view) => grid(name, &view).map(Some).map_err(place),
+        Err(_) => Ok(None),
+    };
+    Ok(Inputs {
+        input_ids: grid("input_ids")?.ok_or_else(|| place("there is no `input_ids`".into()))?,
+        attention_mask: grid("attention_mask")?,
+        position_ids: grid("position_ids")?,
+        labels: grid("labels")?,
+    })
+}
+
+/// Whole numbers of any of the types that people store them in.
+fn grid(name: &str, view: &TensorView<'_>) -> Result<Grid, Failure> {
+    let &[_, columns] = view.shape() else {
+        let shape = view.shape();
+        return Err(format!("`{name}` has shape {shape:?}, expected [batch, seq]").into());
+    };
+    let data = view.data();
+    let values: Vec<i64> = match view.dtype() {
+        Dtype::I64 => bytemuck::pod_collect_to_vec(data),
+        Dtype::I32 => widen(&bytemuck::pod_collect_to_vec::<u8, i32>(data)),
+        Dtype::U8 | Dtype::BOOL => widen(data),
+        other => return Err(format!("`{name}` is {other:?}, expected I64 or I32").into()),
+    };
+    Ok(Grid { rows: values.chunks(columns.max(1)).map(<[i64]>::to_vec).collect() })
+}
+
+fn widen<T: Copy + Into<i64>>(values: &[T]) -> Vec<i64> {
+    values.iter().map(|&value| value.into()).collect()
+}
+
+fn named<const D: usize>(name: String, tensor: Tensor<D>) -> Result<Named, Failure> {
+    Ok((name, tensor.dims().to_vec(), tensor.try_into_vec_as()?))
+}
+
+fn write(path: &Path, tensors: &[Named]) -> Outcome {
+    let views = tensors
+        .iter()
+        .map(|(name, shape, values)| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values))?;
+            Ok((name, view))
+        })
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
+    Ok(write_file(path, &serialize(views, None)?)?)
+}

@@ -1,0 +1,84 @@
+//! `gpt2 info`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use gpt2_core::tokenizer::Tokenizer;
+use gpt2_core::{Error, ModelFolder};
+use gpt2_infer::GenerationConfig;
+use serde_json::{Value, json};
+
+use super::Outcome;
+use crate::args::Global;
+use crate::output;
+
+/// Options of `gpt2 info`.
+#[derive(Debug, Args)]
+pub struct InfoArgs {
+    /// Model folder or hub id
+    model: PathBuf,
+}
+
+/// Checks configuration, tensor names and shapes, tokenizer and generation defaults.
+pub fn run(args: &InfoArgs, global: &Global) -> Outcome {
+    let folder = global.open(&args.model)?;
+    let checkpoint = folder.checkpoint()?;
+    checkpoint.audit(folder.config())?;
+    GenerationConfig::from_pretrained(folder.path(), folder.config())?;
+    let files: Vec<_> =
+        checkpoint.files().iter().filter_map(|file| file.file_name()?.to_str()).collect();
+    let object = json!({
+        "parameters": folder.config().parameter_count(),
+        "config": folder.config().to_json(),
+        "tokenizer": tokenizer(&folder)?,
+        "weights": {
+            "format": checkpoint.format().name(),
+            "dtype": checkpoint.dtype(),
+            "files": files,
+        },
+    });
+    if global.json {
+        output::json(&object)?;
+    } else {
+        output::line(text(&object))?;
+    }
+    Ok(())
+}
+
+/// Kind and size of the tokenizer, or null where there is none.
+fn tokenizer(folder: &ModelFolder) -> Result<Value, Error> {
+    let summary = match Tokenizer::inspect(folder.path()) {
+        Err(Error::MissingFile { .. }) => return Ok(Value::Null),
+        summary => summary?,
+    };
+    Ok(json!({ "kind": summary.kind.name(), "vocab_size": summary.vocab_size }))
+}
+
+fn text(object: &Value) -> String {
+    let config = &object["config"];
+    let weights = &object["weights"];
+    let files: Vec<_> = weights["files"].as_array().into_iter().flatten().map(plain).collect();
+    let tokenizer = match &object["tokenizer"] {
+        Value::Null => "none".to_string(),
+        found => format!("{}, {} tokens", plain(&found["kind"]), found["vocab_size"]),
+    };
+    [
+        ("parameters", object["parameters"].to_string()),
+        ("layers", config["n_layer"].to_string()),
+        ("width", config["n_embd"].to_string()),
+        ("heads", config["n_head"].to_string()),
+        ("context", config["n_positions"].to_string()),
+        ("vocabulary", config["vocab_size"].to_string()),
+        ("activation", plain(&config["activation_function"])),
+        ("tied head", config["tie_word_embeddings"].to_string()),
+        ("tokenizer", tokenizer),
+        ("weights", format!("{}, {}", plain(&weights["format"]), plain(&weights["dtype"]))),
+        ("files", files.join(", ")),
+    ]
+    .map(|(name, value)| format!("{name:<12} {value}"))
+    .join("\n")
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_string)
+}

@@ -1,0 +1,174 @@
+//! `gpt2 train`.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use clap::Args;
+use gpt2_core::folder::{write_file, write_folder};
+use gpt2_core::pretrained::ModelToSave;
+use gpt2_core::tokenizer::Tokenizer;
+use gpt2_core::weights::StoredDType;
+use gpt2_core::{Gpt2, Gpt2Config};
+use gpt2_train::data::{Document, blocks, read_documents, split};
+use gpt2_train::report::{MetricsWriter, ModelCard, TrainingProgress, epoch_table};
+use gpt2_train::{Dataset, Error, Trainer, TrainingConfig};
+use serde_json::{Map, Value, json};
+
+use super::{Failure, Outcome, read_all, tokenize};
+use crate::args::Global;
+use crate::output;
+
+/// Options of `gpt2 train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Model folder or hub id to fine-tune
+    #[arg(long, required_unless_present = "config", conflicts_with_all = ["config", "tokenizer"])]
+    model: Option<PathBuf>,
+    /// `config.json` of a new model
+    #[arg(long, requires = "tokenizer", value_name = "config.json")]
+    config: Option<PathBuf>,
+    /// Folder with the tokenizer of a new model
+    #[arg(long, requires = "config", value_name = "DIR")]
+    tokenizer: Option<PathBuf>,
+    /// Training data: `.txt` (blank lines separate documents) or `.jsonl` (`text`, or `input_ids`
+    /// and `labels`)
+    #[arg(long, required = true, num_args = 1.., value_name = "F")]
+    data: Vec<PathBuf>,
+    /// Validation data
+    #[arg(long, num_args = 1.., value_name = "F", conflicts_with = "valid_fraction")]
+    valid_data: Vec<PathBuf>,
+    /// Share of the documents to hold out for validation
+    #[arg(long, value_name = "X")]
+    valid_fraction: Option<f64>,
+    /// Folder to write
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// Tokens of a training sequence [default: the model's context]
+    #[arg(long, value_name = "N")]
+    block_size: Option<usize>,
+    /// The numbers of the recipe
+    #[command(flatten)]
+    recipe: TrainingConfig,
+}
+
+/// A model to start from.
+struct Start {
+    model: Gpt2,
+    tokenizer: Option<Tokenizer>,
+    generation_config: Option<Map<String, Value>>,
+}
+
+/// Trains and writes the model folder with `metrics.jsonl` and `training_config.json`.
+pub fn run(args: &TrainArgs, global: &Global) -> Outcome {
+    let config = &args.recipe;
+    let trainer = Trainer::new(config.clone())?;
+    let start = start(args, global, &global.device()?)?;
+    let (train, valid) = datasets(args, &start)?;
+    write_folder(&args.output, |folder| -> Outcome {
+        let mut metrics = MetricsWriter::create(folder.join("metrics.jsonl"))?;
+        let mut progress = TrainingProgress::new(global.quiet);
+        let outcome = trainer.run(start.model.clone(), &train, valid.as_ref(), &mut |event| {
+            progress.show(&event);
+            metrics.write(&event)
+        })?;
+        progress.finish();
+        let card = card(args).render(outcome.model.config(), config, &outcome.epochs);
+        ModelToSave {
+            model: &outcome.model,
+            tokenizer: start.tokenizer.as_ref(),
+            generation_config: start.generation_config.as_ref(),
+            card: Some(&card),
+            dtype: StoredDType::F32,
+        }
+        .write_into(folder)?;
+        let resolved = serde_json::to_string_pretty(config)?;
+        write_file(folder.join("training_config.json"), resolved.as_bytes())?;
+        report(&outcome, global)
+    })
+}
+
+fn start(args: &TrainArgs, global: &Global, device: &Device) -> Result<Start, Failure> {
+    if let Some(model) = &args.model {
+        let folder = global.open(model)?;
+        return Ok(Start {
+            tokenizer: folder.tokenizer_if_any()?,
+            generation_config: folder.generation_config()?,
+            model: folder.model(device)?,
+        });
+    }
+    let (Some(config), Some(tokenizer)) = (&args.config, &args.tokenizer) else {
+        return Err("`--model`, or `--config` and `--tokenizer`, is needed".into());
+    };
+    let mut config = Gpt2Config::from_file(config)?;
+    let tokenizer = Tokenizer::from_folder(tokenizer)?;
+    tokenizer.check_fits(config.vocab_size)?;
+    // The special tokens of a new model are those of its tokenizer.
+    config.bos_token_id = tokenizer.bos_token_id();
+    config.eos_token_id = tokenizer.eos_token_id().into_iter().collect();
+    Ok(Start {
+        model: Gpt2::init(config, args.recipe.seed, device)?,
+        tokenizer: Some(tokenizer),
+        generation_config: None,
+    })
+}
+
+fn datasets(args: &TrainArgs, start: &Start) -> Result<(Dataset, Option<Dataset>), Failure> {
+    let documents = read_all(&args.data, |file| read_documents(file))?;
+    let (train, valid) = match args.valid_fraction {
+        Some(fraction) => {
+            let (train, valid) = split(documents, fraction, args.recipe.seed)?;
+            (train, Some(valid))
+        }
+        None if args.valid_data.is_empty() => (documents, None),
+        None => (documents, Some(read_all(&args.valid_data, |file| read_documents(file))?)),
+    };
+    let train = dataset("training", train, args, start)?;
+    let valid = valid.map(|valid| dataset("validation", valid, args, start)).transpose()?;
+    Ok((train, valid))
+}
+
+fn dataset(
+    set: &'static str,
+    documents: Vec<Document>,
+    args: &TrainArgs,
+    start: &Start,
+) -> Result<Dataset, Failure> {
+    let config = start.model.config();
+    let block_size = args.block_size.unwrap_or(config.n_positions);
+    if block_size < 2 || block_size > config.n_positions {
+        let found = block_size.to_string();
+        let expected = format!("2 to n_positions = {}", config.n_positions);
+        return Err(Error::Option { option: "block_size", found, expected }.into());
+    }
+    let tokenized = tokenize(documents, start.tokenizer.as_ref())?;
+    let separator = start.tokenizer.as_ref().and_then(|tokenizer| tokenizer.eos_token_id());
+    let mut examples = blocks(&tokenized.texts, separator, block_size);
+    examples.extend(tokenized.records);
+    Ok(Dataset::new(set, examples, config)?)
+}
+
+fn card(args: &TrainArgs) -> ModelCard {
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let datasets: Vec<String> = args.data.iter().filter_map(|file| name(file)).collect();
+    ModelCard {
+        name: name(&args.output).unwrap_or_else(|| "GPT-2".to_string()),
+        summary: format!("A GPT-2 language model trained on {}.", datasets.join(", ")),
+        base_model: args.model.as_ref().map(|model| model.display().to_string()),
+        ..ModelCard::default()
+    }
+}
+
+fn report(outcome: &gpt2_train::Outcome, global: &Global) -> Outcome {
+    let last = outcome.epochs.last();
+    if global.json {
+        let best = outcome.best.as_ref().map(|(record, _)| record);
+        return Ok(output::json(&json!({
+            "steps": outcome.steps,
+            "epochs": last.map_or(0.0, |epoch| epoch.epoch),
+            "best": best,
+            "last": last.and_then(|epoch| epoch.evaluation),
+            "seconds": outcome.seconds,
+        }))?);
+    }
+    Ok(output::line(epoch_table(&outcome.epochs))?)
+}

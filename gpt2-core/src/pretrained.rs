@@ -1,0 +1,209 @@
+//! A published model: a folder with configuration, weights, tokenizer, generation defaults, card.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use serde_json::{Map, Value, json};
+
+use crate::config::read_object;
+use crate::folder::{write_file, write_folder};
+use crate::tokenizer::Tokenizer;
+use crate::weights::{Checkpoint, StoredDType, TensorToWrite, write_weights};
+use crate::{Error, Gpt2, Gpt2Config, Result};
+
+const CONFIG: &str = "config.json";
+const GENERATION_CONFIG: &str = "generation_config.json";
+const CARD: &str = "README.md";
+
+/// Weights beyond this many bytes are split over several files, as `transformers` does.
+const MAX_SHARD_SIZE: u64 = 5_000_000_000;
+
+/// A model folder whose configuration has been read; everything else is read when asked for.
+///
+/// # Example
+/// ```no_run
+/// use gpt2_core::{ModelFolder, device};
+///
+/// let folder = ModelFolder::open("gpt2-small-indonesian")?;
+/// let model = folder.model(&device::best()?)?;
+/// let ids = folder.tokenizer()?.encode_ids("Nama saya Budi")?;
+/// println!("{} parameters, {} ids", folder.config().parameter_count(), ids.len());
+/// # Ok::<(), gpt2_core::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ModelFolder {
+    path: PathBuf,
+    config: Gpt2Config,
+}
+
+impl ModelFolder {
+    /// Opens a folder and reads its `config.json`.
+    ///
+    /// # Errors
+    /// [`Error::MissingFile`] when there is no such folder or no `config.json` in it; what
+    /// [`Gpt2Config::from_file`] says of its content.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref().to_path_buf();
+        let file = path.join(CONFIG);
+        if !file.is_file() {
+            return Err(Error::MissingFile { folder: path, expected: CONFIG.to_string() });
+        }
+        let config = Gpt2Config::from_file(file)?;
+        Ok(Self { path, config })
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its `config.json`.
+    #[must_use]
+    pub fn config(&self) -> &Gpt2Config {
+        &self.config
+    }
+
+    /// The table of contents of its weights.
+    ///
+    /// # Errors
+    /// What [`Checkpoint::open`] says.
+    pub fn checkpoint(&self) -> Result<Checkpoint> {
+        Checkpoint::open(&self.path)
+    }
+
+    /// Loads the model onto a device.
+    ///
+    /// # Errors
+    /// What [`Checkpoint::open`] and [`Checkpoint::audit`] say; [`Error::Weights`] for values that
+    /// are not finite.
+    pub fn model(&self, device: &Device) -> Result<Gpt2> {
+        let checkpoint = self.checkpoint()?;
+        let mut reader = checkpoint.audit(&self.config)?;
+        let model = Gpt2::from_values(&self.config, device, |name, _| reader.read(name))?;
+        reader.finish()?;
+        Ok(model)
+    }
+
+    /// Loads the tokenizer and checks that the model knows all of its ids.
+    ///
+    /// # Errors
+    /// [`Error::MissingFile`] when the folder has none; what [`Tokenizer::from_folder`] says.
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
+        let tokenizer = Tokenizer::from_folder(&self.path)?;
+        tokenizer.check_fits(self.config.vocab_size).map_err(|error| error.in_file(&self.path))?;
+        Ok(tokenizer)
+    }
+
+    /// As [`tokenizer`](Self::tokenizer), but `None` where the folder has none.
+    ///
+    /// # Errors
+    /// As [`tokenizer`](Self::tokenizer).
+    pub fn tokenizer_if_any(&self) -> Result<Option<Tokenizer>> {
+        match self.tokenizer() {
+            Ok(tokenizer) => Ok(Some(tokenizer)),
+            Err(Error::MissingFile { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The object in `generation_config.json`, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Json`].
+    pub fn generation_config(&self) -> Result<Option<Map<String, Value>>> {
+        let path = self.path.join(GENERATION_CONFIG);
+        if path.is_file() { read_object(&path).map(Some) } else { Ok(None) }
+    }
+}
+
+/// What goes into a folder that is to be published.
+#[derive(Debug, Clone, Copy)]
+pub struct ModelToSave<'a> {
+    /// The weights and their configuration.
+    pub model: &'a Gpt2,
+    /// The tokenizer, where there is one.
+    pub tokenizer: Option<&'a Tokenizer>,
+    /// Content of `generation_config.json`; `None` writes the token ids of the configuration.
+    pub generation_config: Option<&'a Map<String, Value>>,
+    /// The model card, `README.md`.
+    pub card: Option<&'a str>,
+    /// Element type of the stored weights.
+    pub dtype: StoredDType,
+}
+
+impl ModelToSave<'_> {
+    /// Writes a folder that `transformers` loads unchanged; it appears whole or not at all.
+    ///
+    /// # Errors
+    /// What [`write_folder`] says of the destination, [`Error::Io`], and [`Error::Argument`] for a
+    /// value that does not fit the element type.
+    pub fn save(&self, destination: impl AsRef<Path>) -> Result<()> {
+        write_folder(destination.as_ref(), |folder| self.write_into(folder))
+    }
+
+    /// Writes the files into a folder that the caller will put in place.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub fn write_into(&self, folder: &Path) -> Result<()> {
+        let config = self.config_json();
+        write_json(&folder.join(CONFIG), &config)?;
+        let parameters = self.model.parameters();
+        let tensors: Vec<TensorToWrite<'_>> = parameters
+            .iter()
+            .map(|parameter| TensorToWrite {
+                name: parameter.name.clone(),
+                shape: parameter.shape.clone(),
+                // A device that fails gives too few values, which the writer refuses.
+                read: Box::new(|| parameter.to_vec().unwrap_or_default()),
+            })
+            .collect();
+        write_weights(folder, &tensors, self.dtype, Some(MAX_SHARD_SIZE))?;
+        if let Some(tokenizer) = self.tokenizer {
+            tokenizer.save(folder)?;
+        }
+        let generation = self.generation_config.cloned().map(Value::Object);
+        write_json(
+            &folder.join(GENERATION_CONFIG),
+            &generation.unwrap_or_else(|| self.default_generation_config()),
+        )?;
+        match self.card {
+            Some(card) => write_file(folder.join(CARD), card.as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    /// The configuration, with the element type that the weights are stored in.
+    fn config_json(&self) -> Value {
+        let mut config = self.model.config().to_json();
+        let dtype = match self.dtype {
+            StoredDType::F32 => "float32",
+            StoredDType::F16 => "float16",
+            StoredDType::BF16 => "bfloat16",
+        };
+        config["dtype"] = json!(dtype);
+        if config.get("torch_dtype").is_some() {
+            config["torch_dtype"] = json!(dtype);
+        }
+        config
+    }
+
+    fn default_generation_config(&self) -> Value {
+        let config = self.model.config().to_json();
+        let mut object = json!({ "_from_model_config": true });
+        for key in ["bos_token_id", "eos_token_id", "pad_token_id"] {
+            if !config[key].is_null() {
+                object[key] = config[key].clone();
+            }
+        }
+        object
+    }
+}
+
+/// Pretty-printed with a final line end, as `transformers` writes its files.
+fn write_json(path: &Path, value: &Value) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|source| Error::Json { path: path.to_path_buf(), source })?;
+    write_file(path, format!("{text}\n").as_bytes())
+}
