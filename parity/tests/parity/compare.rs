@@ -30,15 +30,15 @@ pub fn assert_close(
         }
         scale = scale.max(expected_value.abs());
     }
-    let allowed = tolerance.allowed(scale);
+    let (allowed, kind) = (tolerance.allowed(scale), tolerance.kind);
     record(context, tolerance, worst, scale);
     assert!(
         worst <= allowed,
-        "{context}: {name}{:?} is {}, expected {}; they differ by {worst:.3e}, {allowed:.3e} is allowed ({})",
+        "{context}: {name}{:?} is {}, expected {}; \
+         they differ by {worst:.3e}, {allowed:.3e} is allowed ({kind})",
         unravel(at, &expected.shape),
         found[at],
         expected.values[at],
-        tolerance.kind,
     );
 }
 

@@ -28,8 +28,8 @@ const fn absolute(kind: &'static str, absolute: f64) -> Tolerance {
     Tolerance { kind, absolute, relative: 0.0 }
 }
 
-// Measured over both backends and all models, with `GPT2_PARITY_MEASURE=1`; a tolerance is about ten
-// times that, to leave room for other processors.
+// Measured over both backends and all models with `GPT2_PARITY_MEASURE=1`; a tolerance is about
+// ten times that, to leave room for other processors.
 
 /// Logits: measured 2.5e-6 (the noise floor, float32 against float64, is 1.1e-6).
 pub const LOGITS: Tolerance = relative("logits", 2e-5);

@@ -1,7 +1,6 @@
 //! Rung four: loss curves and the weights behind them.
 
 use burn::tensor::Device;
-use gpt2_train::optim::AdamWConfig;
 use gpt2_train::record::StepRecord;
 use gpt2_train::{Dataset, Event, Example, Outcome, Trainer, TrainingConfig};
 use serde_json::Value;
@@ -16,18 +15,17 @@ use crate::tolerance::{FINAL_WEIGHT, GRADIENT_NORM, LEARNING_RATE, TRAINING_LOSS
 fn options(hyper: &Value) -> TrainingConfig {
     let number = |key: &str| hyper[key].as_f64().unwrap_or_else(|| panic!("{key}"));
     let count = |key: &str| number(key) as usize;
-    let default = TrainingConfig::default();
     TrainingConfig {
         max_steps: Some(count("steps")),
         per_device_batch_size: count("batch_size"),
         gradient_accumulation_steps: count("accumulation"),
         learning_rate: number("lr"),
         warmup_steps: count("warmup"),
-        optimizer: AdamWConfig { weight_decay: number("weight_decay"), ..default.optimizer },
+        weight_decay: number("weight_decay"),
         max_grad_norm: number("max_grad_norm"),
         dropout: Some(0.0),
         shuffle: false,
-        ..default
+        ..TrainingConfig::default()
     }
 }
 
@@ -54,6 +52,7 @@ fn run(root: &Root, labels: Option<&str>, device: &Device) -> (Outcome, Vec<Step
             if let Event::Step(record) = event {
                 steps.push(record);
             }
+            Ok(())
         })
         .expect("a run that ends");
     (outcome, steps)
