@@ -1,0 +1,1 @@
+"""The parts of `make_fixtures.py`: one kind of fixture a module."""

@@ -1,0 +1,73 @@
+//! Loading the models of a root.
+
+use std::path::Path;
+
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use gpt2_core::device::DeviceInfo;
+use gpt2_core::weights::Checkpoint;
+use gpt2_core::{Gpt2, Gpt2Batch, Gpt2Config, Result, device};
+
+use crate::tensors::Arrays;
+
+/// The backends to test, with their names: those of the CPU, or the one that
+/// `GPT2_PARITY_DEVICE` names.
+pub fn devices() -> Vec<(&'static str, Device)> {
+    let asked = std::env::var("GPT2_PARITY_DEVICE").ok();
+    let is_wanted = |info: &DeviceInfo| match &asked {
+        Some(name) => info.name == name,
+        None => info.kind == "cpu",
+    };
+    let devices: Vec<_> = device::available()
+        .into_iter()
+        .filter(is_wanted)
+        .map(|info| (info.name, device::by_name(info.name).expect("a device that is listed")))
+        .collect();
+    assert!(!devices.is_empty(), "no device {asked:?} in this build");
+    devices
+}
+
+/// Loads configuration and weights of a folder.
+pub fn try_load(folder: &Path, device: &Device) -> Result<Gpt2> {
+    let config = Gpt2Config::from_file(folder.join("config.json"))?;
+    let checkpoint = Checkpoint::open(folder)?;
+    let mut reader = checkpoint.audit(&config)?;
+    let model = Gpt2::from_values(&config, device, |name, _| reader.read(name))?;
+    reader.finish()?;
+    Ok(model)
+}
+
+/// As [`try_load`], for folders that are good.
+pub fn load(folder: &Path, device: &Device) -> Gpt2 {
+    try_load(folder, device).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The inputs of one batch of a forward or gradient file, with mask and positions where stored.
+pub fn batch(arrays: &Arrays, key: &str, config: &Gpt2Config, device: &Device) -> Gpt2Batch {
+    let rows = arrays.ids(&format!("{key}.input_ids"));
+    let mut batch = Gpt2Batch::new(&rows, config, device).expect("ids within the vocabulary");
+    let shape = [rows.len(), rows[0].len()];
+    if let Some(mask) = mask(arrays, key) {
+        let flat: Vec<bool> = mask.into_iter().flatten().collect();
+        let mask = Tensor::<2, Bool>::from_data(TensorData::new(flat, shape), device);
+        batch.attention_mask = Some(mask);
+    }
+    let positions = format!("{key}.position_ids");
+    if arrays.has(&positions) {
+        let flat: Vec<i32> = arrays.rows(&positions).concat().iter().map(|&p| p as i32).collect();
+        let positions = Tensor::<2, Int>::from_data(TensorData::new(flat, shape), device);
+        batch.position_ids = Some(positions);
+    }
+    batch
+}
+
+/// The attention mask of a batch, where it has one.
+pub fn mask(arrays: &Arrays, key: &str) -> Option<Vec<Vec<bool>>> {
+    let name = format!("{key}.attention_mask");
+    let bools = |row: Vec<i64>| row.into_iter().map(|one| one != 0).collect();
+    arrays.has(&name).then(|| arrays.rows(&name).into_iter().map(bools).collect())
+}
+
+/// The values of a tensor on the host.
+pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.try_into_vec_as().expect("a device that works")
+}

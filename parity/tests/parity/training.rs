@@ -1,0 +1,109 @@
+//! Rung four: loss curves and the weights behind them.
+
+use burn::tensor::Device;
+use gpt2_train::record::StepRecord;
+use gpt2_train::{Dataset, Event, Example, Outcome, Trainer, TrainingConfig};
+use serde_json::Value;
+
+use crate::compare::{assert_close, assert_near};
+use crate::models::{devices, load};
+use crate::root::{Root, roots};
+use crate::tensors::Arrays;
+use crate::tolerance::{FINAL_WEIGHT, GRADIENT_NORM, LEARNING_RATE, TRAINING_LOSS};
+
+/// The options that `trainer_hyper` of training.json describes.
+fn options(hyper: &Value) -> TrainingConfig {
+    let number = |key: &str| hyper[key].as_f64().unwrap_or_else(|| panic!("{key}"));
+    let count = |key: &str| number(key) as usize;
+    TrainingConfig {
+        max_steps: Some(count("steps")),
+        per_device_batch_size: count("batch_size"),
+        gradient_accumulation_steps: count("accumulation"),
+        learning_rate: number("lr"),
+        warmup_steps: count("warmup"),
+        weight_decay: number("weight_decay"),
+        max_grad_norm: number("max_grad_norm"),
+        dropout: Some(0.0),
+        shuffle: false,
+        ..TrainingConfig::default()
+    }
+}
+
+/// Runs a curve of the Trainer; `labels` is the array of labels, `None` for the ids themselves.
+fn run(root: &Root, labels: Option<&str>, device: &Device) -> (Outcome, Vec<StepRecord>) {
+    let arrays = Arrays::open(root.expected("training.safetensors"));
+    let labels = labels.map(|name| arrays.rows(name));
+    let examples = arrays
+        .ids("trainer.input_ids")
+        .into_iter()
+        .enumerate()
+        .map(|(row, input_ids)| Example {
+            input_ids,
+            labels: labels.as_ref().map(|labels| labels[row].clone()),
+        })
+        .collect();
+    let model = load(&root.model("bbpe"), device);
+    let train = Dataset::new("training", examples, model.config()).expect("good rows");
+    let trainer = Trainer::new(options(&root.json("training.json")["trainer_hyper"]));
+    let mut steps = Vec::new();
+    let outcome = trainer
+        .expect("good options")
+        .run(model, &train, None, &mut |event| {
+            if let Event::Step(record) = event {
+                steps.push(record);
+            }
+            Ok(())
+        })
+        .expect("a run that ends");
+    (outcome, steps)
+}
+
+fn check_curve(context: &str, steps: &[StepRecord], curve: &Value) {
+    let numbers = |key: &str| -> Vec<f64> {
+        let list = curve[key].as_array().unwrap_or_else(|| panic!("{context}: no {key}"));
+        list.iter().map(|number| number.as_f64().expect("a number")).collect()
+    };
+    let (losses, doubles) = (numbers("loss"), numbers("loss_f64"));
+    let (rates, norms) = (numbers("lr"), numbers("grad_norm"));
+    assert_eq!(steps.len(), losses.len(), "{context}");
+    for (at, step) in steps.iter().enumerate() {
+        let context = format!("{context} step {at}");
+        assert_near(&context, step.loss, losses[at], TRAINING_LOSS);
+        assert_near(&context, step.loss, doubles[at], TRAINING_LOSS);
+        assert_near(&context, step.learning_rate, rates[at], LEARNING_RATE);
+        assert_near(&context, step.grad_norm, norms[at], GRADIENT_NORM);
+    }
+}
+
+#[test]
+fn the_training_curve_and_the_weights_after_it_equal_the_trainer() {
+    for root in roots() {
+        let curves = &root.json("training.json")["curves"];
+        let arrays = Arrays::open(root.expected("training.safetensors"));
+        for (backend, device) in devices() {
+            let context = format!("{} trainer {backend}", root.name);
+            let (outcome, steps) = run(root, None, &device);
+            check_curve(&context, &steps, &curves["trainer"]);
+            for parameter in outcome.model.parameters() {
+                let name = parameter.published_name();
+                let expected = arrays.floats(&format!("final.trainer.{name}"));
+                let third = expected.values.len() / 3;
+                let is_key = |at: usize| name.ends_with("c_attn.bias") && at / third == 1;
+                let found = parameter.to_vec().expect("a device that works");
+                assert_close(&context, &found, &expected, FINAL_WEIGHT, |at| !is_key(at[0]));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_curve_with_ignored_labels_is_weighted_by_scored_tokens() {
+    for root in roots() {
+        let curves = &root.json("training.json")["curves"];
+        for (backend, device) in devices() {
+            let context = format!("{} trainer_ignored_scored {backend}", root.name);
+            let (_, steps) = run(root, Some("trainer.labels_ignored"), &device);
+            check_curve(&context, &steps, &curves["trainer_ignored_scored"]);
+        }
+    }
+}
