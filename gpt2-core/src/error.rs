@@ -153,7 +153,9 @@ impl fmt::Display for TensorProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { name } => write!(f, "{name} is missing"),
-            Self::Unknown { name } => write!(f, "{name} is unknown to a GPT-2 of this configuration"),
+            Self::Unknown { name } => {
+                write!(f, "{name} is unknown to a GPT-2 of this configuration")
+            }
             Self::Shape { name, found, expected } => {
                 write!(f, "{name} has shape {found:?}, expected {expected:?}")
             }

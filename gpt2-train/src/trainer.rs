@@ -208,9 +208,9 @@ impl Run<'_> {
         let mut accumulator = GradientsAccumulator::new();
         let mut total = 0.0;
         for (micro, rows) in rows.chunks(self.config.per_device_batch_size).enumerate() {
-            let Some(batch) = ClmBatch::new(rows, &device) else { continue };
+            let Some(mut batch) = ClmBatch::new(rows, &device) else { continue };
             // Dropout depends on the seed and the step alone, not on what ran before.
-            device.seed(dropout_seed(self.config.seed, self.step, micro));
+            batch.input.dropout_seed = Some(dropout_seed(self.config.seed, self.step, micro));
             let loss = clm_loss(&self.model, &batch) / scored as f64;
             let gradients = GradientsParams::from_grads(loss.backward(), &self.model);
             accumulator.accumulate(&self.model, gradients);
@@ -240,7 +240,7 @@ impl Run<'_> {
     }
 }
 
-/// A seed for every micro-batch of a run; the device's generator makes unrelated numbers of them.
+/// A seed for every micro-batch of a run; the masks are hashes of it.
 fn dropout_seed(seed: u64, step: usize, micro: usize) -> u64 {
     seed ^ ((step as u64) << 32) ^ ((micro as u64) << 16)
 }

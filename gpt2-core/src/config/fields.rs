@@ -137,9 +137,7 @@ impl Fields {
     ) -> Result<T> {
         match self.0.remove(field) {
             None => Ok(default),
-            Some(value) => {
-                read(&value).ok_or_else(|| Error::field(field, shown(&value), expected))
-            }
+            Some(value) => read(&value).ok_or_else(|| Error::field(field, shown(&value), expected)),
         }
     }
 

@@ -331,7 +331,8 @@ mod tests {
 
     #[test]
     fn a_config_survives_writing_and_reading() {
-        let text = r#"{"n_layer": 2, "eos_token_id": [3, 4], "top_k": 50, "activation_function": "silu"}"#;
+        let text =
+            r#"{"n_layer": 2, "eos_token_id": [3, 4], "top_k": 50, "activation_function": "silu"}"#;
         let config = Gpt2Config::from_json(text).unwrap();
         assert_eq!(config.eos_token_id, [3, 4]);
         assert_eq!(config.extra["top_k"], 50);

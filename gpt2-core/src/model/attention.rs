@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use super::cache::LayerCache;
 use super::layers::Conv1D;
 use super::source::TensorSource;
-use crate::ops::{self, Attended, AttentionBias, AttentionScale};
+use crate::ops::{self, Attended, AttentionBias, AttentionScale, DropoutMasks};
 use crate::{Gpt2Config, Result};
 
 /// Attention of one block: fused query, key and value projection, heads, output projection.
@@ -51,6 +51,7 @@ impl Attention {
         x: Tensor<3>,
         bias: &AttentionBias,
         cache: Option<&mut LayerCache>,
+        masks: &mut DropoutMasks,
     ) -> (Tensor<3>, Tensor<4>) {
         let [batch, seq, embd] = x.dims();
         let head_dim = embd / self.n_head;
@@ -66,9 +67,9 @@ impl Attention {
             None => (key, value),
         };
         let Attended { output, probabilities } =
-            ops::attention(query, key, value, bias, self.scale, self.attn_pdrop);
+            ops::attention(query, key, value, bias, self.scale, self.attn_pdrop, masks);
         let merged = output.swap_dims(1, 2).reshape([batch, seq, embd]);
-        (ops::dropout(self.c_proj.forward(merged), self.resid_pdrop), probabilities)
+        (ops::dropout(self.c_proj.forward(merged), self.resid_pdrop, masks), probabilities)
     }
 }
 

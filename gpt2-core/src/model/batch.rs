@@ -13,6 +13,8 @@ pub struct Gpt2Batch {
     pub attention_mask: Option<Tensor<2, Bool>>,
     /// `[batch, seq]`; `None` counts on from the cache's length.
     pub position_ids: Option<Tensor<2, Int>>,
+    /// Seed of the dropout masks, where there is dropout; `None` draws one for every pass.
+    pub dropout_seed: Option<u64>,
 }
 
 impl Gpt2Batch {
@@ -43,7 +45,7 @@ impl Gpt2Batch {
             check_ids(row, config)?;
         }
         check_length(seq, config)?;
-        Ok(Self { input_ids: ids(rows, seq, device), attention_mask: None, position_ids: None })
+        Ok(Self::from_tensor(ids(rows, seq, device)))
     }
 
     /// A batch of sequences of any lengths, padded on the left as generation needs it.
@@ -75,7 +77,14 @@ impl Gpt2Batch {
             input_ids: ids(&padded, seq, device),
             attention_mask: Some(Tensor::from_data(TensorData::new(mask, [count, seq]), device)),
             position_ids: Some(Tensor::from_data(TensorData::new(positions, [count, seq]), device)),
+            dropout_seed: None,
         })
+    }
+
+    /// A batch of ids that the caller has checked, without padding.
+    #[must_use]
+    pub fn from_tensor(input_ids: Tensor<2, Int>) -> Self {
+        Self { input_ids, attention_mask: None, position_ids: None, dropout_seed: None }
     }
 }
 

@@ -9,7 +9,7 @@ use super::layers::LayerNorm;
 use super::mlp::Mlp;
 use super::source::TensorSource;
 use crate::Result;
-use crate::ops::AttentionBias;
+use crate::ops::{AttentionBias, DropoutMasks};
 
 /// Pre-norm block: attention and MLP, each added to the residual stream.
 #[derive(Module, Debug)]
@@ -42,11 +42,12 @@ impl Block {
         x: Tensor<3>,
         bias: &AttentionBias,
         cache: Option<&mut LayerCache>,
+        masks: &mut DropoutMasks,
     ) -> (Tensor<3>, Tensor<4>) {
         let (attended, probabilities) =
-            self.attn.forward(self.ln_1.forward(x.clone()), bias, cache);
+            self.attn.forward(self.ln_1.forward(x.clone()), bias, cache, masks);
         let x = x + attended;
-        let x = x.clone() + self.mlp.forward(self.ln_2.forward(x));
+        let x = x.clone() + self.mlp.forward(self.ln_2.forward(x), masks);
         (x, probabilities)
     }
 }

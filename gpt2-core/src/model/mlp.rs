@@ -7,7 +7,7 @@ use super::layers::Conv1D;
 use super::source::TensorSource;
 use crate::Result;
 use crate::config::Activation;
-use crate::ops;
+use crate::ops::{self, DropoutMasks};
 
 /// MLP of one block.
 #[derive(Module, Debug)]
@@ -38,8 +38,8 @@ impl Mlp {
 
     /// # Shapes
     /// - x, output: `[batch, seq, embd]`
-    pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+    pub(super) fn forward(&self, x: Tensor<3>, masks: &mut DropoutMasks) -> Tensor<3> {
         let inner = ops::activate(self.c_fc.forward(x), self.activation);
-        ops::dropout(self.c_proj.forward(inner), self.resid_pdrop)
+        ops::dropout(self.c_proj.forward(inner), self.resid_pdrop, masks)
     }
 }

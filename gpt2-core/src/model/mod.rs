@@ -23,7 +23,7 @@ use burn::tensor::{Device, Int, Tensor, module::linear};
 use self::block::Block;
 use self::layers::{Embedding, LayerNorm};
 use self::source::TensorSource;
-use crate::ops::{self, AttentionBias};
+use crate::ops::{self, AttentionBias, DropoutMasks};
 use crate::weights::names;
 use crate::{Gpt2Config, Result};
 
@@ -200,7 +200,8 @@ impl Gpt2 {
     ) -> Tensor<3> {
         let [_, seq] = batch.input_ids.dims();
         let past = cache.as_ref().map_or(0, |cache| cache.len());
-        let mut x = self.embed(batch, past); // [batch, seq, embd]
+        let masks = &mut DropoutMasks::new(batch.dropout_seed);
+        let mut x = self.embed(batch, past, masks); // [batch, seq, embd]
         let bias =
             AttentionBias::causal(seq, past + seq, batch.attention_mask.clone(), &x.device());
         for (layer, block) in self.h.iter().enumerate() {
@@ -208,7 +209,7 @@ impl Gpt2 {
                 hidden_states.push(x.clone());
             }
             let cached = cache.as_mut().map(|cache| &mut cache.layers[layer]);
-            let (output, probabilities) = block.forward(x, &bias, cached);
+            let (output, probabilities) = block.forward(x, &bias, cached, masks);
             x = output;
             if options.attentions {
                 attentions.push(probabilities);
@@ -222,13 +223,13 @@ impl Gpt2 {
     }
 
     /// Token plus position embedding, `[batch, seq, embd]`.
-    fn embed(&self, batch: &Gpt2Batch, past: usize) -> Tensor<3> {
+    fn embed(&self, batch: &Gpt2Batch, past: usize, masks: &mut DropoutMasks) -> Tensor<3> {
         let [_, seq] = batch.input_ids.dims();
         let positions = batch.position_ids.clone().unwrap_or_else(|| {
             let range = past as i64..(past + seq) as i64;
             Tensor::<1, Int>::arange(range, &batch.input_ids.device()).reshape([1, seq])
         });
         let embedded = self.wte.forward(batch.input_ids.clone()) + self.wpe.forward(positions);
-        ops::dropout(embedded, self.embd_pdrop)
+        ops::dropout(embedded, self.embd_pdrop, masks)
     }
 }

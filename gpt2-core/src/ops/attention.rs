@@ -2,7 +2,7 @@
 
 use burn::tensor::{Bool, Device, Tensor, TensorData, activation::softmax};
 
-use super::dropout;
+use super::{DropoutMasks, dropout};
 
 /// Score of a key that a query must not see.
 ///
@@ -89,6 +89,7 @@ pub fn attention(
     bias: &AttentionBias,
     scale: AttentionScale,
     drop_probability: f64,
+    masks: &mut DropoutMasks,
 ) -> Attended {
     let scores = match scale {
         AttentionScale { factor, keys_first: true } => query.matmul((key * factor).swap_dims(2, 3)),
@@ -99,6 +100,6 @@ pub fn attention(
         Some(bias) => scores + bias.clone(),
         None => scores,
     };
-    let probabilities = dropout(softmax(scores, 3), drop_probability);
+    let probabilities = dropout(softmax(scores, 3), drop_probability, masks);
     Attended { output: probabilities.clone().matmul(value), probabilities }
 }

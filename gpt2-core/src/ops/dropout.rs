@@ -5,20 +5,44 @@ use rayon::prelude::*;
 
 use crate::device;
 
+/// Where the masks of one forward pass come from: each call of [`dropout`] takes the next one.
+///
+/// It belongs to the pass and not to the device, so two trainings in one process do not disturb
+/// each other, and one seed gives one result.
+#[derive(Debug, Clone)]
+pub struct DropoutMasks {
+    seed: u64,
+    taken: u64,
+}
+
+impl DropoutMasks {
+    /// The masks of a seed; `None` draws one from the operating system.
+    #[must_use]
+    pub fn new(seed: Option<u64>) -> Self {
+        Self { seed: seed.unwrap_or_else(rand::random), taken: 0 }
+    }
+
+    fn next_key(&mut self) -> u64 {
+        self.taken += 1;
+        hash(self.seed).wrapping_add(hash(self.taken))
+    }
+}
+
 /// Sets elements to zero with probability `p` and scales the others by `1 / (1 - p)`.
 ///
-/// Does nothing unless the tensor is on a training (autodiff) device. Random numbers come from
-/// the device's generator, which `Device::seed` sets. Equals `torch.nn.Dropout`.
+/// Does nothing unless the tensor is on a training (autodiff) device. Equals `torch.nn.Dropout`.
 #[must_use]
-pub fn dropout<const D: usize>(x: Tensor<D>, p: f64) -> Tensor<D> {
+pub fn dropout<const D: usize>(x: Tensor<D>, p: f64, masks: &mut DropoutMasks) -> Tensor<D> {
     if p == 0.0 || !x.is_autodiff() {
         return x;
     }
-    let keep = match device::is_cpu(&x.device()) {
-        true => host_mask(x.dims(), p, &x.device()),
-        false => x.random_like(Distribution::Bernoulli(1.0 - p)) * (1.0 / (1.0 - p)),
-    };
-    x * keep
+    let (key, device) = (masks.next_key(), x.device());
+    if device::is_cpu(&device) {
+        return x.clone() * host_mask(x.dims(), p, key, &device);
+    }
+    device.seed(key);
+    let keep = x.random_like(Distribution::Bernoulli(1.0 - p));
+    x * (keep * (1.0 / (1.0 - p)))
 }
 
 /// Elements that one thread fills at a time.
@@ -27,11 +51,9 @@ const CHUNK: usize = 1 << 15;
 /// A mask of 0 and `1 / (1 - p)`, drawn on all cores.
 ///
 /// The CPU backends draw their numbers one after the other with a cryptographic generator, which
-/// took a fifth of a training step. Here that generator only gives a key, and element pair `i` is
-/// a hash of key and `i`, so the mask depends on the seed and not on the number of threads.
-fn host_mask<const D: usize>(shape: [usize; D], p: f64, device: &Device) -> Tensor<D> {
-    let key = Tensor::<1>::random([2], Distribution::Uniform(0.0, 1.0), device).into_data();
-    let key = key.iter::<f32>().fold(0u64, |key, part| (key << 32) ^ u64::from(part.to_bits()));
+/// took a fifth of a training step. Here element pair `i` is a hash of the key and `i`, so the mask
+/// does not depend on the number of threads either.
+fn host_mask<const D: usize>(shape: [usize; D], p: f64, key: u64, device: &Device) -> Tensor<D> {
     let threshold = (p * 2f64.powi(32)) as u32;
     let scale = (1.0 / (1.0 - p)) as f32;
     let mut mask = vec![0f32; shape.iter().product()];
@@ -65,8 +87,8 @@ mod tests {
     #[test]
     fn a_mask_keeps_the_mean_and_drops_its_share() {
         let device = device::best().unwrap().autodiff();
-        device.seed(3);
-        let mask = dropout(Tensor::<2>::ones([301, 333], &device), 0.1);
+        let mut masks = DropoutMasks::new(Some(3));
+        let mask = dropout(Tensor::<2>::ones([301, 333], &device), 0.1, &mut masks);
         let values: Vec<f32> = mask.inner().try_into_vec_as().unwrap();
         let dropped = values.iter().filter(|&&value| value == 0.0).count() as f64;
         let share = dropped / values.len() as f64;

@@ -11,4 +11,4 @@ mod dropout;
 pub use activation::activate;
 pub use attention::{Attended, AttentionBias, AttentionScale, attention};
 pub use cross_entropy::{cross_entropy, token_accuracy};
-pub use dropout::dropout;
+pub use dropout::{DropoutMasks, dropout};

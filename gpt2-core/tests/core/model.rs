@@ -104,15 +104,14 @@ fn hidden_states_and_attentions_come_on_request() {
 }
 
 #[test]
-fn dropout_follows_the_training_device_and_its_seed() {
+fn dropout_follows_the_training_device_and_the_seed_of_the_batch() {
     let device = device::best().unwrap();
     let plain = model(&device);
     let text = batch(&[ids(20, 3)], &device);
     let training = plain.clone().train();
     let run = |seed: u64| {
-        let training_device = device.clone().autodiff();
-        training_device.seed(seed);
-        training.hidden(&batch(&[ids(20, 3)], &training_device)).inner()
+        let input = batch(&[ids(20, 3)], &device.clone().autodiff());
+        training.hidden(&Gpt2Batch { dropout_seed: Some(seed), ..input }).inner()
     };
     assert_close(&run(1), &run(1));
     let difference = |a: Tensor<3>, b: Tensor<3>| (a - b).abs().max().into_scalar::<f32>();

@@ -47,7 +47,7 @@ impl ClmBatch {
         }
         let input_ids = Tensor::from_data(TensorData::new(ids, [examples.len(), seq]), device);
         Some(Self {
-            input: Gpt2Batch { input_ids, attention_mask: None, position_ids: None },
+            input: Gpt2Batch::from_tensor(input_ids),
             positions: Tensor::from_data(TensorData::new(positions, [scored]), device),
             targets: Tensor::from_data(TensorData::new(targets, [scored]), device),
             scored,
