@@ -1,0 +1,139 @@
+//! Fields of Hugging Face's `GenerationConfig` that this version does not implement.
+
+use serde_json::{Map, Value};
+
+use crate::{Error, Result};
+
+/// Records of how a file was made, the form of Python's results, and what changes only the speed
+/// or concerns only encoder-decoder models: the ids are the same whatever they say.
+const IGNORED: [&str; 36] = [
+    "_commit_hash",
+    "_from_model_config",
+    "_original_object_hash",
+    "assistant_confidence_threshold",
+    "assistant_early_exit",
+    "assistant_lookbehind",
+    "cache_config",
+    "cache_implementation",
+    "compile_config",
+    "continuous_batching_config",
+    "decoder_start_token_id",
+    "disable_compile",
+    "early_stopping",
+    "encoder_no_repeat_ngram_size",
+    "encoder_repetition_penalty",
+    "generation_kwargs",
+    "is_assistant",
+    "length_penalty",
+    "low_memory",
+    "max_cache_len",
+    "max_matching_ngram_size",
+    "num_assistant_tokens",
+    "num_assistant_tokens_schedule",
+    "output_attentions",
+    "output_hidden_states",
+    "output_logits",
+    "output_scores",
+    "prefill_chunk_size",
+    "prompt_lookup_num_tokens",
+    "return_dict",
+    "return_dict_in_generate",
+    "return_legacy_cache",
+    "speculation_type",
+    "target_lookbehind",
+    "transformers_version",
+    "use_mtp",
+];
+
+/// A value at which a field changes nothing; null is one for every field.
+enum Neutral {
+    Null,
+    Number(f64),
+    False,
+}
+
+/// Fields that change the ids, each with the value at which it does not.
+const REFUSED: [(&str, Neutral); 28] = [
+    ("assistant_ensemble_weight", Neutral::Null),
+    ("bad_words_ids", Neutral::Null),
+    ("begin_suppress_tokens", Neutral::Null),
+    ("constraints", Neutral::Null),
+    ("diversity_penalty", Neutral::Number(0.0)),
+    ("dola_layers", Neutral::Null),
+    ("epsilon_cutoff", Neutral::Number(0.0)),
+    ("eta_cutoff", Neutral::Number(0.0)),
+    ("exponential_decay_length_penalty", Neutral::Null),
+    ("force_words_ids", Neutral::Null),
+    ("forced_bos_token_id", Neutral::Null),
+    ("forced_decoder_ids", Neutral::Null),
+    ("forced_eos_token_id", Neutral::Null),
+    ("guidance_scale", Neutral::Number(1.0)),
+    ("max_time", Neutral::Null),
+    ("min_p", Neutral::Null),
+    ("num_beam_groups", Neutral::Number(1.0)),
+    ("num_beams", Neutral::Number(1.0)),
+    ("penalty_alpha", Neutral::Number(0.0)),
+    ("remove_invalid_values", Neutral::False),
+    ("renormalize_logits", Neutral::False),
+    ("sequence_bias", Neutral::Null),
+    ("stop_strings", Neutral::Null),
+    ("suppress_tokens", Neutral::Null),
+    ("token_healing", Neutral::False),
+    ("top_h", Neutral::Null),
+    ("typical_p", Neutral::Number(1.0)),
+    ("watermarking_config", Neutral::Null),
+];
+
+/// Whether a key is a field of Hugging Face's class that this version does not implement.
+pub(super) fn is_known(key: &str) -> bool {
+    IGNORED.contains(&key) || REFUSED.iter().any(|(field, _)| *field == key)
+}
+
+/// Refuses fields that would change the ids, and keys that nobody knows.
+///
+/// # Errors
+/// [`Error::Option`] or [`Error::UnknownOption`] naming the first of them.
+pub(super) fn refuse(rest: Map<String, Value>) -> Result<()> {
+    for (key, value) in rest {
+        if value.is_null() || IGNORED.contains(&key.as_str()) {
+            continue;
+        }
+        match REFUSED.iter().find(|(field, _)| *field == key) {
+            Some((_, neutral)) if neutral.is(&value) => {}
+            Some((_, neutral)) => {
+                return Err(Error::option(&key, shown(&value), neutral.expected(&key)));
+            }
+            None => return Err(Error::UnknownOption { path: None, option: key }),
+        }
+    }
+    Ok(())
+}
+
+impl Neutral {
+    fn is(&self, value: &Value) -> bool {
+        match self {
+            Self::Null => value.as_array().is_some_and(Vec::is_empty),
+            Self::Number(neutral) => value.as_f64() == Some(*neutral),
+            Self::False => value.as_bool() == Some(false),
+        }
+    }
+
+    fn expected(&self, field: &str) -> String {
+        let neutral = match self {
+            Self::Null => "null".to_string(),
+            Self::Number(neutral) => neutral.to_string(),
+            Self::False => "false".to_string(),
+        };
+        format!("{neutral}: `{field}` is not implemented in this version")
+    }
+}
+
+/// The value as it stands in the file, cut where a long list would fill the screen.
+fn shown(value: &Value) -> String {
+    const MOST: usize = 60;
+    let text = value.to_string();
+    match text.char_indices().nth(MOST) {
+        Some((cut, _)) => format!("{}...", &text[..cut]),
+        None => text,
+    }
+}

@@ -1,0 +1,125 @@
+//! The most likely next tokens.
+
+use burn::module::Module;
+use gpt2_core::{Error as CoreError, Gpt2, Gpt2Batch};
+
+use crate::logits::LogitsProcessors;
+use crate::probability::{largest, weight};
+use crate::{Error, GenerationConfig, Result, prompt};
+
+/// A token that can come next.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Candidate {
+    /// Its id.
+    pub id: u32,
+    /// Its probability, of all tokens of the vocabulary.
+    pub probability: f64,
+}
+
+/// The `top` most likely tokens after a prompt, the likeliest first; lower ids first where they
+/// are equally likely.
+///
+/// With `processed` the probabilities are those after the processors of these options
+/// ([`LogitsProcessors::from_config`]), which include temperature, top-k and top-p only with
+/// `do_sample`; tokens that they exclude are left out, so there can be fewer than `top`. An empty
+/// prompt becomes the begin-of-text token of the options, or of the model without options.
+///
+/// # Errors
+/// [`Error::Option`] when `top` is 0 or an option is out of range, [`Error::Prompt`] for a prompt
+/// that is empty (without such a token), longer than the context, or holds an unknown id,
+/// [`Error::NoToken`] when the model's scores are not finite or no token is left,
+/// [`Error::Core`] when the device fails.
+///
+/// # Example
+/// ```no_run
+/// # fn main() -> gpt2_infer::Result<()> {
+/// use gpt2_core::{Gpt2, Gpt2Config, device};
+/// use gpt2_infer::next_tokens;
+///
+/// let model = Gpt2::init(&Gpt2Config::gpt2(), 1, &device::best()?)?;
+/// for candidate in next_tokens(&model, &[464, 2068], 5, None)? {
+///     println!("{} {:.3}", candidate.id, candidate.probability);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub fn next_tokens(
+    model: &Gpt2,
+    prompt_ids: &[u32],
+    top: usize,
+    processed: Option<&GenerationConfig>,
+) -> Result<Vec<Candidate>> {
+    if top == 0 {
+        return Err(Error::option("top", top, "at least 1"));
+    }
+    let model_config = model.config();
+    let bos_token_id = match processed {
+        Some(config) => {
+            config.validate(model_config)?;
+            config.bos_token_id
+        }
+        None => model_config.bos_token_id.filter(|&id| (id as usize) < model_config.vocab_size),
+    };
+    let ids = prompt::prepare(0, prompt_ids, bos_token_id, model_config)?;
+    if ids.len() > model_config.n_positions {
+        let expected = format!("at most n_positions = {}", model_config.n_positions);
+        return Err(Error::prompt(0, format!("{} tokens", ids.len()), expected));
+    }
+    let mut scores = last_scores(model, &ids)?;
+    if let Some(config) = processed {
+        LogitsProcessors::from_config(config, ids.len())?.process(&ids, &mut scores);
+    }
+    most_likely(&scores, top, ids.len())
+}
+
+/// Scores of the token after `ids`, `[vocab]`.
+fn last_scores(model: &Gpt2, ids: &[u32]) -> Result<Vec<f32>> {
+    let model = model.valid();
+    let batch = Gpt2Batch::new(&[ids.to_vec()], model.config(), &model.device())?;
+    let hidden = model.hidden(&batch).narrow(1, ids.len() - 1, 1); // [1, 1, embd]
+    Ok(model.head(hidden).try_into_vec_as::<f32>().map_err(CoreError::compute)?)
+}
+
+fn most_likely(scores: &[f32], top: usize, length: usize) -> Result<Vec<Candidate>> {
+    let best = largest(scores);
+    if scores.iter().any(|score| score.is_nan()) || best == f32::INFINITY {
+        return Err(Error::NoToken { length, reason: "the model's scores are not finite" });
+    }
+    if best == f32::NEG_INFINITY {
+        return Err(Error::NoToken { length, reason: "the options exclude all of them" });
+    }
+    let mut tokens: Vec<(u32, f32)> =
+        (0..).zip(scores.iter().copied()).filter(|token| token.1 > f32::NEG_INFINITY).collect();
+    let total: f64 = tokens.iter().map(|token| weight(token.1, best)).sum();
+    let by_likelihood = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    if top < tokens.len() {
+        tokens.select_nth_unstable_by(top, by_likelihood);
+        tokens.truncate(top);
+    }
+    tokens.sort_unstable_by(by_likelihood);
+    let candidate = |(id, score)| Candidate { id, probability: weight(score, best) / total };
+    Ok(tokens.into_iter().map(candidate).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_likeliest_come_first_and_probabilities_are_of_the_whole_vocabulary() {
+        let scores = [0.0, (2f32).ln(), f32::NEG_INFINITY, 0.0];
+        let list = most_likely(&scores, 2, 1).unwrap();
+        assert_eq!(list.iter().map(|candidate| candidate.id).collect::<Vec<_>>(), [1, 0]);
+        assert!((list[0].probability - 0.5).abs() < 1e-7);
+        assert!((list[1].probability - 0.25).abs() < 1e-7);
+        assert_eq!(most_likely(&scores, 9, 1).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn scores_without_a_candidate_are_an_error() {
+        for scores in [[f32::NAN, 0.0], [f32::INFINITY, 0.0], [f32::NEG_INFINITY; 2]] {
+            assert!(matches!(most_likely(&scores, 1, 1), Err(Error::NoToken { .. })));
+        }
+    }
+}

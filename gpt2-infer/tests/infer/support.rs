@@ -1,0 +1,54 @@
+//! A small model with random weights, large enough that its continuations differ.
+
+use gpt2_core::{Gpt2, Gpt2Config, device};
+use gpt2_infer::{GenerationConfig, generate};
+use serde_json::{Map, Value};
+
+pub const VOCAB: usize = 101;
+pub const POSITIONS: usize = 32;
+
+pub fn model_config() -> Gpt2Config {
+    Gpt2Config {
+        vocab_size: VOCAB,
+        n_positions: POSITIONS,
+        n_embd: 24,
+        n_layer: 2,
+        n_head: 3,
+        initializer_range: 0.2,
+        bos_token_id: Some(1),
+        eos_token_id: vec![0],
+        ..Gpt2Config::gpt2()
+    }
+}
+
+pub fn model() -> Gpt2 {
+    Gpt2::init(&model_config(), 3, &device::best().unwrap()).unwrap()
+}
+
+/// Greedy, `new` tokens long, without an end-of-text token.
+pub fn greedy(new: usize) -> GenerationConfig {
+    GenerationConfig { max_new_tokens: Some(new), ..GenerationConfig::default() }
+}
+
+/// Drawn from the whole vocabulary.
+pub fn sampled(new: usize, seed: u64) -> GenerationConfig {
+    GenerationConfig { do_sample: true, top_k: 0, seed: Some(seed), ..greedy(new) }
+}
+
+/// Prompts of different lengths.
+pub fn prompts() -> Vec<Vec<u32>> {
+    vec![vec![5, 9, 2, 40, 77], vec![8], vec![60, 61, 62], (10..20).collect()]
+}
+
+/// The ids of every sequence, one prompt after the other.
+pub fn ids(model: &Gpt2, prompts: &[Vec<u32>], config: &GenerationConfig) -> Vec<Vec<u32>> {
+    let sequences = generate(model, prompts, config).unwrap();
+    sequences.into_iter().flatten().map(|sequence| sequence.ids).collect()
+}
+
+pub fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(object) => object,
+        other => panic!("{other} is no object"),
+    }
+}
