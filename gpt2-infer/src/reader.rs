@@ -101,7 +101,7 @@ impl ReadRows {
         let (count, past) = (ids.len(), self.cache.len());
         let input_ids = Tensor::from_data(TensorData::new(ids, [count, 1]), device);
         if self.padding.iter().all(|&padding| padding == 0) {
-            return Gpt2Batch { input_ids, attention_mask: None, position_ids: None };
+            return Gpt2Batch::from_tensor(input_ids);
         }
         let visible = |&padding: &usize| (0..=past).map(move |at| at >= padding);
         let mask: Vec<bool> = self.padding.iter().flat_map(visible).collect();
@@ -109,7 +109,11 @@ impl ReadRows {
         let positions: Vec<i32> =
             self.padding.iter().map(|&padding| (past - padding) as i32).collect();
         let positions = Tensor::from_data(TensorData::new(positions, [count, 1]), device);
-        Gpt2Batch { input_ids, attention_mask: Some(mask), position_ids: Some(positions) }
+        Gpt2Batch {
+            attention_mask: Some(mask),
+            position_ids: Some(positions),
+            ..Gpt2Batch::from_tensor(input_ids)
+        }
     }
 }
 
