@@ -86,7 +86,8 @@ fn card(options: &Options, start: &Start, unigram: f64) -> ModelCard {
         name: "GPT-2 for Indonesian children's stories".to_string(),
         summary: start.summary(),
         languages: vec!["id".to_string()],
-        license: "mit".to_string(),
+        // The embedded stories are this project's; what others' data allow, its owners know.
+        license: if options.data.is_empty() { "mit".to_string() } else { String::new() },
         datasets: options.data_names(),
         base_model: options.model.as_ref().map(|model| model.display().to_string()),
         prompt: options.prompt.clone(),

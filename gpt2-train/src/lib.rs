@@ -1,4 +1,34 @@
 //! Causal language-model training for GPT-2.
+//!
+//! - [`data`] reads documents, cuts them into sequences ([`Example`]) and holds some out;
+//!   [`Dataset`] checks them against a model.
+//! - [`TrainingConfig`] has the numbers of a recipe, under the names of `TrainingArguments`;
+//!   [`Trainer`] runs it and reports every [`Event`]; [`Outcome`] is what it leaves.
+//! - [`evaluate()`] measures loss, perplexity and accuracy; [`unigram`] is a yardstick for them.
+//! - [`report`] has a progress bar, the card's table, `metrics.jsonl` and the model card.
+//! - [`objective`], [`optim`] and [`schedule`] are the parts of the loop, for loops of your own.
+//!
+//! # Example
+//! ```
+//! use gpt2_core::{Gpt2, Gpt2Config, device};
+//! use gpt2_train::{Dataset, Event, Trainer, TrainingConfig, data};
+//!
+//! # fn main() -> gpt2_train::Result<()> {
+//! let config = Gpt2Config { vocab_size: 50, n_embd: 16, n_layer: 1, n_head: 2, ..Gpt2Config::gpt2() };
+//! let model = Gpt2::init(&config, 42, &device::best()?)?;
+//! let text: Vec<u32> = (0..640).map(|at| at % 50).collect();
+//! let train = Dataset::new("training", data::blocks(&[text], None, 32), &config)?;
+//! let recipe = TrainingConfig { num_train_epochs: 2.0, learning_rate: 1e-2, ..Default::default() };
+//! let outcome = Trainer::new(recipe)?.run(model, &train, None, &mut |event| {
+//!     if let Event::Step(record) = event {
+//!         println!("step {}: loss {:.3}", record.step, record.loss);
+//!     }
+//!     Ok(())
+//! })?;
+//! assert!(outcome.epochs[1].training_loss < outcome.epochs[0].training_loss);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod config;
 pub mod data;

@@ -24,7 +24,7 @@ impl NamedParameter {
     /// The values on the host.
     ///
     /// # Errors
-    /// [`Error::Compute`](crate::Error::Compute) when the device fails.
+    /// [`Error::Compute`] when the device fails.
     pub fn to_vec(&self) -> Result<Vec<f32>> {
         self.values.clone().try_into_vec_as().map_err(Error::compute)
     }
@@ -49,7 +49,7 @@ impl Gpt2 {
     /// [`Module::train`] and [`Module::valid`] instead.
     ///
     /// # Errors
-    /// [`Error::Compute`](crate::Error::Compute) when a device fails.
+    /// [`Error::Compute`] when a device fails.
     pub fn copy_to(&self, device: &Device) -> Result<Self> {
         let mut parameters = self.parameters().into_iter();
         Self::from_values(self.config(), device, |_, _| {
