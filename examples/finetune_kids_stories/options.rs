@@ -22,11 +22,11 @@ pub struct Options {
     /// Share of the stories that is held out
     #[arg(long, default_value_t = 0.1, value_name = "X")]
     pub valid_fraction: f64,
-    /// Tokens of a training sequence [default: 256, or the model's context if that is shorter]
+    /// Tokens of a training sequence [default: 128 for a new model, else at most 256]
     #[arg(long, value_name = "N")]
     pub block_size: Option<usize>,
     /// Vocabulary of a new tokenizer
-    #[arg(long, default_value_t = 2000, value_name = "N", conflicts_with = "model")]
+    #[arg(long, default_value_t = 4000, value_name = "N", conflicts_with = "model")]
     pub vocab_size: usize,
     /// Layers of a new model [default: by the size of the corpus]
     #[arg(long, value_name = "N", conflicts_with = "model")]
@@ -44,13 +44,13 @@ pub struct Options {
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub num_return_sequences: usize,
     /// Longest continuation, in tokens
-    #[arg(long, default_value_t = 200, value_name = "N")]
+    #[arg(long, default_value_t = 100, value_name = "N")]
     pub max_new_tokens: usize,
     /// Choose among the K likeliest tokens
     #[arg(long, default_value_t = 40, value_name = "K")]
     pub top_k: usize,
     /// Below 1 the likely tokens become likelier
-    #[arg(long, default_value_t = 0.8, value_name = "X")]
+    #[arg(long, default_value_t = 0.7, value_name = "X")]
     pub temperature: f64,
     /// Device to compute on [default: the best one compiled in]
     #[arg(long, value_name = "NAME")]
@@ -64,11 +64,12 @@ pub struct Options {
 }
 
 /// Highest learning rate of a model that starts from random weights. The published recipe's 5e-5
-/// is for weights that need little change; so small a model takes forty times as much.
+/// is for weights that need little change; a model that knows nothing has further to go.
 const FROM_SCRATCH: f64 = 2e-3;
 
 impl Options {
-    /// Parses the command line, with ten epochs for a default, as the recipe has.
+    /// Parses the command line, with ten epochs for a default, as the recipe has. What is saved is
+    /// the best epoch.
     pub fn from_command_line() -> Self {
         let command = Self::command().mut_arg("num_train_epochs", |arg| arg.default_value("10"));
         let matches = command.get_matches();
@@ -78,6 +79,7 @@ impl Options {
         if options.model.is_none() && !given {
             options.training.learning_rate = FROM_SCRATCH;
         }
+        options.training.load_best_model_at_end = true;
         options
     }
 

@@ -14,9 +14,12 @@ use crate::options::Options;
 /// The stories that come with the program; `examples/corpus/README.md` describes them.
 const CORPUS: &str = include_str!("../corpus/cerita_anak.jsonl");
 
-/// Training sequences are no longer than this unless asked for: stories are short, and memory
-/// grows with the square.
+/// Training sequences of a published model are no longer than this unless asked for: stories are
+/// short, and memory grows with the square.
 const BLOCK_SIZE: usize = 256;
+
+/// Context of a new model: half a story, and many steps even where there is little text.
+const NEW_BLOCK_SIZE: usize = 128;
 
 /// What a run starts from.
 pub struct Start {
@@ -120,7 +123,7 @@ fn new_model(
     let n_embd = options.n_embd.unwrap_or(n_embd);
     let config = Gpt2Config {
         vocab_size: tokenizer.vocab_size(),
-        n_positions: options.block_size.unwrap_or(BLOCK_SIZE),
+        n_positions: options.block_size.unwrap_or(NEW_BLOCK_SIZE),
         n_embd,
         n_layer: options.n_layer.unwrap_or(n_layer),
         n_head: options.n_head.unwrap_or((n_embd / 32).max(1)),

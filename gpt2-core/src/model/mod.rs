@@ -18,7 +18,7 @@ pub use cache::KvCache;
 pub use parameters::NamedParameter;
 
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor, module::linear};
+use burn::tensor::{Device, Int, Tensor};
 
 use self::block::Block;
 use self::layers::{Embedding, LayerNorm};
@@ -187,7 +187,12 @@ impl Gpt2 {
     #[must_use]
     pub fn head<const D: usize>(&self, hidden: Tensor<D>) -> Tensor<D> {
         let weight = self.lm_head.as_ref().unwrap_or(&self.wte).weight.val();
-        linear(hidden, weight.transpose(), None)
+        let [vocab, embd] = weight.dims();
+        let mut shape = hidden.dims();
+        let rows = shape[..D - 1].iter().product::<usize>();
+        shape[D - 1] = vocab;
+        // Two axes on either side: with more, the transposed table would be copied for each call.
+        hidden.reshape([rows, embd]).matmul(weight.transpose()).reshape(shape)
     }
 
     fn run(
