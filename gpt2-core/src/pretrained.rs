@@ -174,7 +174,7 @@ impl ModelToSave<'_> {
         }
     }
 
-    /// The configuration, with the element type that the weights are stored in.
+    /// The configuration, with class and element type of the weights that are stored.
     fn config_json(&self) -> Value {
         let mut config = self.model.config().to_json();
         let dtype = match self.dtype {
@@ -182,6 +182,8 @@ impl ModelToSave<'_> {
             StoredDType::F16 => "float16",
             StoredDType::BF16 => "bfloat16",
         };
+        // The names that are written are those of the model with a head, whatever was read.
+        config["architectures"] = json!(["GPT2LMHeadModel"]);
         config["dtype"] = json!(dtype);
         if config.get("torch_dtype").is_some() {
             config["torch_dtype"] = json!(dtype);

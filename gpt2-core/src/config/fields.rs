@@ -161,7 +161,8 @@ fn token_id(value: &Value) -> Option<u32> {
 }
 
 /// The value as it stands in the file, cut where a hostile one would fill the screen.
-fn shown(value: &Value) -> String {
+#[must_use]
+pub fn shown(value: &Value) -> String {
     const MOST: usize = 60;
     let text = value.to_string();
     match text.char_indices().nth(MOST) {

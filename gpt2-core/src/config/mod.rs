@@ -4,7 +4,7 @@ mod activation;
 mod fields;
 
 pub use activation::Activation;
-pub use fields::{Fields, read_object};
+pub use fields::{Fields, read_object, shown};
 
 use std::path::Path;
 

@@ -1,5 +1,6 @@
 //! Fields of Hugging Face's `GenerationConfig` that this version does not implement.
 
+use gpt2_core::config::shown;
 use serde_json::{Map, Value};
 
 use crate::{Error, Result};
@@ -125,15 +126,5 @@ impl Neutral {
             Self::False => "false".to_string(),
         };
         format!("{neutral}: `{field}` is not implemented in this version")
-    }
-}
-
-/// The value as it stands in the file, cut where a long list would fill the screen.
-fn shown(value: &Value) -> String {
-    const MOST: usize = 60;
-    let text = value.to_string();
-    match text.char_indices().nth(MOST) {
-        Some((cut, _)) => format!("{}...", &text[..cut]),
-        None => text,
     }
 }
