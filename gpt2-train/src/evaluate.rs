@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
+use burn::tensor::Device;
 use gpt2_core::{Error as CoreError, Gpt2};
 use serde::Serialize;
 
-use crate::Result;
 use crate::data::{ClmBatch, Dataset, Example};
 use crate::objective::clm_loss_and_hits;
+use crate::{Result, parallel};
 
 /// What an evaluation found; every number is weighted by token.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -44,10 +45,11 @@ pub fn evaluate(
     rows.sort_by_key(|example| std::cmp::Reverse(example.input_ids.len()));
     let (mut loss, mut hits, mut done) = (0.0, 0, 0);
     for rows in rows.chunks(batch_size.max(1)) {
-        if let Some(batch) = ClmBatch::new(rows, &device) {
-            let (batch_loss, batch_hits) = clm_loss_and_hits(model, &batch);
-            loss += f64::from(batch_loss.try_into_scalar::<f32>().map_err(CoreError::compute)?);
-            hits += batch_hits.try_into_scalar::<i64>().map_err(CoreError::compute)?;
+        let parts = parallel::parts(rows, &device);
+        for result in parallel::map(&parts, |_, rows| loss_and_hits(model, rows, &device)) {
+            let (part_loss, part_hits) = result?;
+            loss += part_loss;
+            hits += part_hits;
         }
         done += rows.len();
         progress(done)?;
@@ -61,4 +63,12 @@ pub fn evaluate(
         tokens,
         seconds: start.elapsed().as_secs_f64(),
     })
+}
+
+/// Summed loss, and number of right guesses, over some rows.
+fn loss_and_hits(model: &Gpt2, rows: &[&Example], device: &Device) -> Result<(f64, i64)> {
+    let Some(batch) = ClmBatch::new(rows, device) else { return Ok((0.0, 0)) };
+    let (loss, hits) = clm_loss_and_hits(model, &batch);
+    let loss = loss.try_into_scalar::<f32>().map_err(CoreError::compute)?;
+    Ok((f64::from(loss), hits.try_into_scalar::<i64>().map_err(CoreError::compute)?))
 }

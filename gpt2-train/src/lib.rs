@@ -36,6 +36,7 @@ pub mod error;
 pub mod evaluate;
 pub mod objective;
 pub mod optim;
+mod parallel;
 pub mod record;
 pub mod report;
 pub mod schedule;

@@ -12,7 +12,7 @@ use crate::evaluate::evaluate;
 use crate::objective::clm_loss;
 use crate::optim::{AdamW, clip_factors, gradient_norms, total_norm};
 use crate::record::{EpochRecord, EvaluationRecord, Event, StepRecord};
-use crate::{Error, Result};
+use crate::{Error, Result, parallel};
 
 /// Trains a model with the semantics of Hugging Face's `Trainer`.
 ///
@@ -204,17 +204,23 @@ impl Run<'_> {
 
     /// Mean loss over the `scored` tokens of all rows, and its gradients.
     fn gradients(&self, rows: &[&Example], scored: usize) -> Result<(f64, GradientsParams)> {
-        let device = self.model.device();
         let mut accumulator = GradientsAccumulator::new();
         let mut total = 0.0;
+        // Dropout depends on the seed and the step alone, not on what ran before.
+        let seed = dropout_seed(self.config.seed, self.step);
+        let model = &self.model;
         for (micro, rows) in rows.chunks(self.config.per_device_batch_size).enumerate() {
-            let Some(mut batch) = ClmBatch::new(rows, &device) else { continue };
-            // Dropout depends on the seed and the step alone, not on what ran before.
-            batch.input.dropout_seed = Some(dropout_seed(self.config.seed, self.step, micro));
-            let loss = clm_loss(&self.model, &batch) / scored as f64;
-            let gradients = GradientsParams::from_grads(loss.backward(), &self.model);
-            accumulator.accumulate(&self.model, gradients);
-            total += f64::from(loss.try_into_scalar::<f32>().map_err(CoreError::compute)?);
+            let parts = parallel::parts(rows, &model.device());
+            let results = parallel::map(&parts, |part, rows| {
+                let seed = seed ^ ((micro as u64) << 16) ^ part as u64;
+                loss_and_gradients(model, rows, scored, seed)
+            });
+            for result in results {
+                if let Some((loss, gradients)) = result? {
+                    accumulator.accumulate(model, gradients);
+                    total += loss;
+                }
+            }
         }
         Ok((total, accumulator.grads()))
     }
@@ -240,7 +246,24 @@ impl Run<'_> {
     }
 }
 
-/// A seed for every micro-batch of a run; the masks are hashes of it.
-fn dropout_seed(seed: u64, step: usize, micro: usize) -> u64 {
-    seed ^ ((step as u64) << 32) ^ ((micro as u64) << 16)
+/// The part of the loss, and of its gradients, that comes from some rows.
+fn loss_and_gradients(
+    model: &Gpt2,
+    rows: &[&Example],
+    scored: usize,
+    dropout_seed: u64,
+) -> Result<Option<(f64, GradientsParams)>> {
+    // Leaves of its own: graphs that share none can be walked at the same time.
+    let model = model.valid().train();
+    let Some(mut batch) = ClmBatch::new(rows, &model.device()) else { return Ok(None) };
+    batch.input.dropout_seed = Some(dropout_seed);
+    let loss = clm_loss(&model, &batch) / scored as f64;
+    let gradients = GradientsParams::from_grads(loss.backward(), &model);
+    let loss = loss.try_into_scalar::<f32>().map_err(CoreError::compute)?;
+    Ok(Some((f64::from(loss), gradients)))
+}
+
+/// A seed for every step of a run; the masks are hashes of it.
+fn dropout_seed(seed: u64, step: usize) -> u64 {
+    seed ^ ((step as u64) << 32)
 }
