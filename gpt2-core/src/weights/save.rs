@@ -66,7 +66,7 @@ pub struct TensorToWrite<'a> {
     /// Extents, outermost first.
     pub shape: Vec<usize>,
     /// Gives the values, row-major; as many as `shape` says.
-    pub read: Box<dyn Fn() -> Vec<f32> + Sync + 'a>,
+    pub read: Box<dyn Fn() -> Result<Vec<f32>> + Sync + 'a>,
 }
 
 impl std::fmt::Debug for TensorToWrite<'_> {
@@ -84,7 +84,7 @@ impl std::fmt::Debug for TensorToWrite<'_> {
 /// `__metadata__` says `{"format": "pt"}`, without which `transformers` refuses the file.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Argument`] when two tensors have one name, when values and shape
+/// [`Error::Io`]; what `read` says; [`Error::Argument`] when two tensors have one name, when values and shape
 /// disagree, or when a finite value would become infinite in `dtype`.
 pub fn write_safetensors(
     path: impl AsRef<Path>,
@@ -254,7 +254,7 @@ fn write_values(
     tensor: &TensorToWrite<'_>,
     dtype: StoredDType,
 ) -> Result<()> {
-    let values = (tensor.read)();
+    let values = (tensor.read)()?;
     let expected = byte_size(tensor, dtype)? / dtype.size();
     if values.len() != expected {
         let found = format!("`{}` with {} values", tensor.name, values.len());
