@@ -15,7 +15,9 @@ use gpt2_core::pretrained::ModelToSave;
 use gpt2_core::weights::StoredDType;
 use gpt2_core::{ModelFolder, device};
 use gpt2_infer::{GenerationConfig, generate};
-use gpt2_train::report::{ModelCard, TrainingProgress, best_epoch, duration, epoch_table};
+use gpt2_train::report::{
+    ModelCard, TrainingProgress, best_epoch, duration, epoch_number, epoch_table,
+};
 use gpt2_train::unigram::unigram_loss;
 use gpt2_train::{Outcome, Trainer};
 
@@ -71,9 +73,9 @@ fn report(outcome: &Outcome, unigram: f64) {
     let best = best_epoch(&outcome.epochs).map(|index| outcome.epochs[index]);
     if let Some((best, evaluation)) = best.and_then(|best| Some((best, best.evaluation?))) {
         println!(
-            "Best: epoch {:.0}, validation loss {:.4}, against {unigram:.4} of the unigram model. \
+            "Best: epoch {}, validation loss {:.4}, against {unigram:.4} of the unigram model. \
              {} steps in {}.",
-            best.epoch,
+            epoch_number(best.epoch),
             evaluation.eval_loss,
             outcome.steps,
             duration(outcome.seconds)

@@ -8,4 +8,4 @@ mod table;
 pub use card::ModelCard;
 pub use metrics::MetricsWriter;
 pub use progress::TrainingProgress;
-pub use table::{best_epoch, duration, epoch_table, markdown_table};
+pub use table::{best_epoch, duration, epoch_number, epoch_table, markdown_table};

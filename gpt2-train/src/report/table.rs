@@ -51,13 +51,19 @@ fn cells(record: &EpochRecord) -> [String; 6] {
     let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_string());
     let evaluation = record.evaluation;
     [
-        format!("{:.2}", record.epoch).trim_end_matches('0').trim_end_matches('.').to_string(),
+        epoch_number(record.epoch),
         format!("{:.4}", record.training_loss),
         or_dash(evaluation.map(|e| format!("{:.4}", e.eval_loss))),
         or_dash(evaluation.map(|e| format!("{:.2}", e.eval_perplexity))),
         or_dash(evaluation.map(|e| format!("{:.2} %", 100.0 * e.eval_accuracy))),
         duration(record.seconds),
     ]
+}
+
+/// Epochs done, with as many digits as it takes, two at most: `3`, `0.5`, `0.37`.
+#[must_use]
+pub fn epoch_number(epoch: f64) -> String {
+    format!("{epoch:.2}").trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
 /// Seconds as `h:mm:ss`, the form of the published cards.
