@@ -76,14 +76,17 @@ fn unravel(flat: usize, shape: &[usize]) -> Vec<usize> {
     position
 }
 
-/// With `GPT2_PARITY_MEASURE` set, writes every measured distance: the numbers beside the
-/// tolerances come from there.
+/// Writes a measured distance: the numbers beside the tolerances come from there.
 fn record(context: &str, tolerance: Tolerance, worst: f64, scale: f64) {
+    let Tolerance { kind, absolute, relative } = tolerance;
+    let share = worst / (absolute + relative * scale);
+    measured(&format!("{kind}\t{worst:.2e}\t{scale:.2e}\t{share:.4}\t{context}"));
+}
+
+/// With `GPT2_PARITY_MEASURE` set, writes a line about what was found.
+pub fn measured(what: &str) {
     if std::env::var_os("GPT2_PARITY_MEASURE").is_some() {
-        let Tolerance { kind, absolute, relative } = tolerance;
-        let share = worst / (absolute + relative * scale);
-        let line = format!("measured\t{kind}\t{worst:.2e}\t{scale:.2e}\t{share:.4}\t{context}\n");
-        let _ = std::io::stderr().write_all(line.as_bytes());
+        let _ = std::io::stderr().write_all(format!("measured\t{what}\n").as_bytes());
     }
 }
 

@@ -5,18 +5,10 @@ use gpt2_train::{Dataset, Evaluation, Example, evaluate};
 use serde_json::Value;
 
 use crate::compare::assert_near;
+use crate::json::{ids, number};
 use crate::models::{devices, load};
 use crate::root::{Root, roots};
 use crate::tolerance::LOSS;
-
-fn number(value: &Value, key: &str) -> f64 {
-    value[key].as_f64().unwrap_or_else(|| panic!("no number {key}"))
-}
-
-fn ids(evaluation: &Value) -> Vec<u32> {
-    let list = evaluation["input_ids"].as_array().expect("ids");
-    list.iter().map(|id| id.as_u64().expect("an id") as u32).collect()
-}
 
 /// Evaluates the model of `expected` over examples, on every device.
 fn on_every_device(
@@ -39,7 +31,7 @@ fn evaluation_over_blocks_equals_transformers() {
     for root in roots() {
         let expected = root.json("evaluation.json");
         let by_block = &expected["blocks"];
-        let stream = [ids(&expected)];
+        let stream = [ids(&expected["input_ids"])];
         let examples = blocks(&stream, None, number(by_block, "block_size") as usize);
         assert_eq!(examples.len() as f64, number(by_block, "blocks"));
         on_every_device(root, &expected, &examples, |context, found| {
@@ -61,7 +53,8 @@ fn evaluation_over_sliding_windows_equals_the_perplexity_guide() {
         let expected = root.json("evaluation.json");
         let Some(sliding) = expected.get("sliding") else { continue };
         let (length, stride) = (number(sliding, "max_length"), number(sliding, "stride"));
-        let examples = window_examples(&ids(&expected), length as usize, stride as usize);
+        let examples =
+            window_examples(&ids(&expected["input_ids"]), length as usize, stride as usize);
         on_every_device(root, &expected, &examples, |context, found| {
             assert_near(context, found.loss, number(sliding, "nll_token_weighted"), LOSS);
         });

@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use gpt2_core::{Gpt2, Gpt2Batch, KvCache};
 use serde_json::Value;
 
+use crate::json::{ids, rows};
 use crate::models::{devices, host, load};
 use crate::root::roots;
 
@@ -14,17 +15,9 @@ use crate::root::roots;
 const KNOWN: [&str; 6] =
     ["do_sample", "pad_token_id", "max_new_tokens", "max_length", "use_cache", "eos_token_id"];
 
-fn rows(value: &Value) -> Vec<Vec<u32>> {
-    let ids = |row: &Value| -> Vec<u32> {
-        let row = row.as_array().expect("a row");
-        row.iter().map(|id| id.as_u64().expect("an id") as u32).collect()
-    };
-    value.as_array().expect("rows").iter().map(ids).collect()
-}
-
 fn ends(kwargs: &Value) -> Vec<u32> {
     match &kwargs["eos_token_id"] {
-        Value::Array(list) => list.iter().filter_map(Value::as_u64).map(|id| id as u32).collect(),
+        list @ Value::Array(_) => ids(list),
         // The models' own end token.
         Value::Null => vec![0],
         one => vec![one.as_u64().expect("an id") as u32],

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use gpt2_core::device::DeviceInfo;
-use gpt2_core::weights::Checkpoint;
-use gpt2_core::{Gpt2, Gpt2Batch, Gpt2Config, Result, device};
+use gpt2_core::{Gpt2, Gpt2Batch, Gpt2Config, ModelFolder, device};
 
 use crate::tensors::Arrays;
 
@@ -26,19 +25,10 @@ pub fn devices() -> Vec<(&'static str, Device)> {
     devices
 }
 
-/// Loads configuration and weights of a folder.
-pub fn try_load(folder: &Path, device: &Device) -> Result<Gpt2> {
-    let config = Gpt2Config::from_file(folder.join("config.json"))?;
-    let checkpoint = Checkpoint::open(folder)?;
-    let mut reader = checkpoint.audit(&config)?;
-    let model = Gpt2::from_values(&config, device, |name, _| reader.read(name))?;
-    reader.finish()?;
-    Ok(model)
-}
-
-/// As [`try_load`], for folders that are good.
+/// Loads the model of a good folder.
 pub fn load(folder: &Path, device: &Device) -> Gpt2 {
-    try_load(folder, device).unwrap_or_else(|error| panic!("{error}"))
+    let model = ModelFolder::open(folder).and_then(|folder| folder.model(device));
+    model.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The inputs of one batch of a forward or gradient file, with mask and positions where stored.

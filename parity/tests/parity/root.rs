@@ -72,6 +72,21 @@ impl Root {
         serde_json::from_slice(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
     }
 
+    /// Whether there is `expected/<name>`: roots need not hold every kind of number.
+    pub fn has(&self, name: &str) -> bool {
+        self.expected(name).is_file()
+    }
+
+    /// `<name>` in the folder `data` beside the root, which need not be there.
+    pub fn data(&self, name: &str) -> PathBuf {
+        self.path.join("../data").join(name)
+    }
+
+    /// `bad/<name>`.
+    pub fn bad_case(&self, name: &str) -> PathBuf {
+        self.path.join("bad").join(name)
+    }
+
     /// The folders of `bad/`, by name.
     pub fn bad_cases(&self) -> Vec<PathBuf> {
         entries(&self.path.join("bad"))

@@ -63,3 +63,10 @@ pub const FINAL_WEIGHT: Tolerance = absolute("final weights", 4e-5);
 
 /// Decoding with a cache against one full pass: measured 7.2e-7.
 pub const CACHED: Tolerance = relative("cached decoding", 1e-5);
+
+/// Scores after processors: measured 0; this is one rounding.
+pub const SCORES: Tolerance = absolute("processed scores", 1e-6);
+
+/// Probability of a token after a model's forward pass and the processors of a card: measured
+/// 2.1e-7.
+pub const PROBABILITY: Tolerance = absolute("probability", 2e-6);
