@@ -115,3 +115,21 @@ fn a_byte_level_folder_is_inspected() {
     assert_eq!((summary.kind, summary.vocab_size), (TokenizerKind::ByteLevelBpe, 300));
     assert_eq!(summary.files.len(), 5);
 }
+
+#[test]
+fn half_a_tokenizer_is_not_the_same_as_none() {
+    let whole = tempfile::tempdir().unwrap();
+    let texts = ["kata demi kata demi kata".to_string()];
+    let options = TrainBpeOptions { vocab_size: 260, ..TrainBpeOptions::default() };
+    Tokenizer::train_bpe(texts.into_iter(), &options).unwrap().save(whole.path()).unwrap();
+    for (half, other) in [("vocab.json", "merges.txt"), ("merges.txt", "vocab.json")] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::copy(whole.path().join(half), folder.path().join(half)).unwrap();
+        let error = Tokenizer::from_folder(folder.path()).unwrap_err();
+        assert!(matches!(error, Error::Tokenizer { .. }), "{error:?}");
+        assert!(error.to_string().contains(&format!("expected {other}")), "{error}");
+    }
+    let none = tempfile::tempdir().unwrap();
+    let error = Tokenizer::from_folder(none.path()).unwrap_err();
+    assert!(matches!(error, Error::MissingFile { .. }), "{error:?}");
+}

@@ -49,14 +49,19 @@ impl<'de> Deserialize<'de> for Entries {
 /// Reads `vocab.json` and `merges.txt`.
 ///
 /// # Errors
-/// [`Error::MissingFile`] when one of them is missing, [`Error::Json`] and [`Error::Tokenizer`] when they are malformed.
+/// [`Error::MissingFile`] when both are missing, [`Error::Tokenizer`] when one is, [`Error::Json`] and
+/// [`Error::Tokenizer`] when they are malformed.
 pub(super) fn read(files: &SourceFiles, folder: &std::path::Path) -> Result<Vocabulary> {
-    let missing = |expected: &str| Error::MissingFile {
-        folder: folder.to_path_buf(),
-        expected: expected.to_string(),
+    let (vocab, merges) = match (files.get(VOCAB), files.get(MERGES)) {
+        (Some(vocab), Some(merges)) => (vocab, merges),
+        // Half a tokenizer is a damaged folder, not a folder without one.
+        (Some(half), None) => return Err(half.error("expected merges.txt beside this file")),
+        (None, Some(half)) => return Err(half.error("expected vocab.json beside this file")),
+        (None, None) => {
+            let expected = "tokenizer.json or vocab.json".to_string();
+            return Err(Error::MissingFile { folder: folder.to_path_buf(), expected });
+        }
     };
-    let vocab = files.get(VOCAB).ok_or_else(|| missing("tokenizer.json or vocab.json"))?;
-    let merges = files.get(MERGES).ok_or_else(|| missing("merges.txt beside vocab.json"))?;
     let ids = check_ids(vocab.json::<Entries>()?).map_err(|reason| vocab.error(reason))?;
     let lines = read_merges(merges)?;
     check_merges(&ids, &lines).map_err(|reason| merges.error(reason))?;
