@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use gpt2_core::{ModelFolder, device};
 
 use crate::commands::{self, Failure};
@@ -22,18 +22,25 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// Where to compute: see `gpt2 devices` [default: the best one compiled in]
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", display_order = 1000)]
     pub device: Option<String>,
-    /// Threads for CPU work [default: all cores]
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    /// Threads for CPU work, at most 1024 [default: all cores]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        display_order = 1001,
+        value_parser = clap::value_parser!(u16).range(1..=1024)
+    )]
     pub threads: Option<u16>,
-    /// No progress on standard error
-    #[arg(long, global = true)]
+    /// No progress and no messages on standard error, errors apart
+    #[arg(long, global = true, display_order = 1002)]
     pub quiet: bool,
     /// JSON on standard output, one object a line, and nothing else there
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 1003)]
     pub json: bool,
 }
 
@@ -62,9 +69,49 @@ pub enum Command {
     Convert(commands::convert::ConvertArgs),
 }
 
+impl Cli {
+    /// Parses the process's arguments; prints help or a message about bad usage (exit code 2) and
+    /// ends the process where they ask for it.
+    pub fn from_process() -> Self {
+        let command = with_negative_numbers(Self::command());
+        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// Takes `-1` after an option for its value, so that the message says what is wrong with it and
+/// not that there is no option `-1`.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| match arg.get_action().takes_values() && !arg.is_positional() {
+            true => arg.allow_negative_numbers(true),
+            false => arg,
+        })
+        .mut_subcommands(with_negative_numbers)
+}
+
+/// Parses an option that is a number: `nan` and `inf` are none.
+pub fn finite(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+    number.ok_or_else(|| "expected a finite number".to_string())
+}
+
+/// Parses an option that is a number of things.
+pub fn positive(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|&number| number > 0);
+    number.ok_or_else(|| format!("expected a whole number from 1 to {}", usize::MAX))
+}
+
 impl Global {
+    /// Checks the device, also for commands that compute nothing, and sizes the thread pool.
+    pub fn prepare(&self) -> Result<(), Failure> {
+        if let Some(name) = &self.device {
+            device::by_name(name)?;
+        }
+        self.set_threads()
+    }
+
     /// Sizes the thread pool that the CPU backends share.
-    pub fn set_threads(&self) -> Result<(), Failure> {
+    fn set_threads(&self) -> Result<(), Failure> {
         if let Some(threads) = self.threads {
             rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global()?;
         }
@@ -86,7 +133,15 @@ impl Global {
         if model.is_dir() {
             return Ok(model.to_path_buf());
         }
+        if model.exists() {
+            return Err(format!("{}: a file, expected a model folder", model.display()).into());
+        }
         locate_remote(model)
+    }
+
+    /// Whether messages that are not errors go to standard error.
+    pub fn is_chatty(&self) -> bool {
+        !self.quiet && !self.json
     }
 }
 

@@ -8,12 +8,10 @@ mod output;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::{Cli, Command};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_process();
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         // A reader that has seen enough (`| head`) is no failure.
@@ -27,7 +25,7 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> commands::Outcome {
     let global = &cli.global;
-    global.set_threads()?;
+    global.prepare()?;
     match &cli.command {
         Command::Devices => commands::devices::run(global),
         Command::Info(args) => commands::info::run(args, global),

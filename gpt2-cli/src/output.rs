@@ -16,6 +16,11 @@ pub fn line(text: impl std::fmt::Display) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{text}")
 }
 
+/// Names and their values, one below the other.
+pub fn list<const N: usize>(rows: [(&str, String); N]) -> String {
+    rows.map(|(name, value)| format!("{name:<12} {value}")).join("\n")
+}
+
 /// A piece of text on standard output, at once.
 pub fn piece(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();

@@ -25,6 +25,22 @@ pub enum Error {
         /// What would have been right.
         expected: String,
     },
+    /// An option of generation that this version does not implement, at a value that would change
+    /// the text.
+    #[error(
+        "{}`{option}` is {found}, expected {expected}: `{option}` is not implemented in this version",
+        prefix(.path)
+    )]
+    NotImplemented {
+        /// The file that holds the option; `None` for one that the caller gave.
+        path: Option<PathBuf>,
+        /// The option's name as Hugging Face spells it.
+        option: String,
+        /// The value that was found.
+        found: String,
+        /// The value at which the option changes nothing.
+        expected: String,
+    },
     /// A key that no version of Hugging Face's `GenerationConfig` has.
     #[error("{}`{option}` is not an option of generation", prefix(.path))]
     UnknownOption {
@@ -92,6 +108,9 @@ impl Error {
         match self {
             Self::Option { path: None, option, found, expected } => {
                 Self::Option { path: file, option, found, expected }
+            }
+            Self::NotImplemented { path: None, option, found, expected } => {
+                Self::NotImplemented { path: file, option, found, expected }
             }
             Self::UnknownOption { path: None, option } => {
                 Self::UnknownOption { path: file, option }

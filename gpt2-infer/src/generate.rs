@@ -94,7 +94,7 @@ pub fn generate_with(
 fn plan(model: &Gpt2, prompts: &[Vec<u32>], config: &GenerationConfig) -> Result<Vec<Row>> {
     let seed = config.seed.unwrap_or_else(rand::random);
     let mut streams = Streams::default();
-    let mut rows = Vec::with_capacity(prompts.len() * config.num_return_sequences);
+    let mut rows = Vec::new();
     for (index, prompt) in prompts.iter().enumerate() {
         let ids = prompt::prepare(index, prompt, config.bos_token_id, model.config())?;
         let lengths = Lengths::new(config, index, ids.len(), model.config().n_positions)?;

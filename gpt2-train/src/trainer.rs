@@ -135,8 +135,11 @@ impl Run<'_> {
             true => epoch_order(count, self.config.seed, epoch),
             false => (0..count).collect(),
         };
-        let rows_per_step =
-            self.config.per_device_batch_size * self.config.gradient_accumulation_steps;
+        // Either may be larger than any data set, and so may their product be than any number.
+        let rows_per_step = self
+            .config
+            .per_device_batch_size
+            .saturating_mul(self.config.gradient_accumulation_steps);
         let (mut loss, mut scored) = (0.0, 0);
         let mut evaluation = None;
         for rows in order.chunks(rows_per_step) {

@@ -1,12 +1,13 @@
 //! `gpt2 convert`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use gpt2_core::Error;
 use gpt2_core::pretrained::ModelToSave;
 use gpt2_core::weights::StoredDType;
 
-use super::Outcome;
+use super::{Outcome, check_generation_config, check_output};
 use crate::args::Global;
 
 /// Options of `gpt2 convert`.
@@ -14,7 +15,7 @@ use crate::args::Global;
 pub struct ConvertArgs {
     /// Model folder or hub id
     model: PathBuf,
-    /// Folder to write
+    /// Folder to write; an earlier model there is replaced
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
     /// Element type of the weights
@@ -36,10 +37,12 @@ enum DType {
 /// Loads a folder of any format and writes it as safetensors, with everything beside the weights.
 pub fn run(args: &ConvertArgs, global: &Global) -> Outcome {
     let folder = global.open(&args.model)?;
+    check_output(&args.output, &[folder.path()])?;
+    check_generation_config(&folder)?;
     let model = folder.model(&global.device()?)?;
     let tokenizer = folder.tokenizer_if_any()?;
     let generation_config = folder.generation_config()?;
-    let card = std::fs::read_to_string(folder.path().join("README.md")).ok();
+    let card = card(folder.path())?;
     ModelToSave {
         model: &model,
         tokenizer: tokenizer.as_ref(),
@@ -52,8 +55,18 @@ pub fn run(args: &ConvertArgs, global: &Global) -> Outcome {
         },
     }
     .save(&args.output)?;
-    if !global.quiet && !global.json {
+    if global.is_chatty() {
         eprintln!("wrote {}", args.output.display());
     }
     Ok(())
+}
+
+/// The model card, if there is one; what is not UTF-8 in it is replaced.
+fn card(folder: &Path) -> Result<Option<String>, Error> {
+    let path = folder.join("README.md");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }

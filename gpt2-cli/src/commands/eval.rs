@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use gpt2_core::ModelFolder;
 use gpt2_train::data::{self, read_text};
-use gpt2_train::{Dataset, evaluate};
-use indicatif::ProgressBar;
+use gpt2_train::{Dataset, Error, Evaluation, evaluate};
+use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Failure, Outcome, read_all, tokenize};
-use crate::args::Global;
+use super::corpus::{block_size, have_text, read_all, tokenize};
+use super::{Failure, Outcome, tokenizer_for};
+use crate::args::{Global, positive};
 use crate::output;
 
 /// Options of `gpt2 eval`.
@@ -26,18 +28,43 @@ pub struct EvalArgs {
     #[arg(long, value_name = "N")]
     stride: Option<usize>,
     /// Sequences that are computed together
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = positive)]
     per_device_batch_size: usize,
 }
 
 /// Token-weighted loss over the joined text.
 pub fn run(args: &EvalArgs, global: &Global) -> Outcome {
     let folder = global.open(&args.model)?;
+    let dataset = dataset(args, &folder)?;
+    let model = folder.model(&global.device()?)?;
+    let bar = bar(dataset.examples().len(), global.quiet);
+    let found = evaluate(&model, &dataset, args.per_device_batch_size, |done| {
+        bar.set_position(done as u64);
+        Ok(())
+    });
+    bar.finish_and_clear();
+    let found = found?;
+    if global.json {
+        output::json(&found)?;
+    } else {
+        output::line(text(&found))?;
+    }
+    Ok(())
+}
+
+/// The text in blocks or windows, and the records that are tokens already.
+fn dataset(args: &EvalArgs, folder: &ModelFolder) -> Result<Dataset, Failure> {
     let config = folder.config();
-    let block_size = args.block_size.unwrap_or(config.n_positions);
-    check_sizes(block_size, args.stride, config.n_positions)?;
-    let tokenizer = folder.tokenizer_if_any()?;
-    let tokenized = tokenize(read_all(&args.data, |file| read_text(file))?, tokenizer.as_ref())?;
+    let block_size = block_size(args.block_size, config)?;
+    if let Some(stride) = args.stride
+        && (stride == 0 || stride > block_size)
+    {
+        let expected = format!("1 to block_size = {block_size}");
+        return Err(Error::Option { option: "stride", found: stride.to_string(), expected }.into());
+    }
+    let documents = read_all(&args.data, "evaluation", config, |file| read_text(file))?;
+    let tokenizer = tokenizer_for(folder, have_text(&documents))?;
+    let tokenized = tokenize(documents, tokenizer.as_ref())?;
     let separator = tokenizer.as_ref().and_then(|tokenizer| tokenizer.eos_token_id());
     let mut examples = match args.stride {
         None => data::blocks(&tokenized.texts, separator, block_size),
@@ -47,42 +74,27 @@ pub fn run(args: &EvalArgs, global: &Global) -> Outcome {
         }
     };
     examples.extend(tokenized.records);
-    let dataset = Dataset::new("validation", examples, config)?;
-    let model = folder.model(&global.device()?)?;
-    let bar = match global.quiet {
-        true => ProgressBar::hidden(),
-        false => ProgressBar::new(dataset.examples().len() as u64),
-    };
-    let found = evaluate(&model, &dataset, args.per_device_batch_size, |done| {
-        bar.set_position(done as u64);
-        Ok(())
-    })?;
-    bar.finish_and_clear();
-    if global.json {
-        output::json(&found)?;
-    } else {
-        output::line(format_args!("loss        {:.6} nats per token", found.loss))?;
-        output::line(format_args!("perplexity  {:.4}", found.perplexity))?;
-        output::line(format_args!("accuracy    {:.4}", found.accuracy))?;
-        output::line(format_args!("tokens      {}", found.tokens))?;
-        output::line(format_args!("seconds     {:.2}", found.seconds))?;
-    }
-    Ok(())
+    Ok(Dataset::new("evaluation", examples, config)?)
 }
 
-fn check_sizes(
-    block_size: usize,
-    stride: Option<usize>,
-    n_positions: usize,
-) -> Result<(), Failure> {
-    if block_size < 2 || block_size > n_positions {
-        let expected = format!("2 to n_positions = {n_positions}");
-        return Err(format!("`block-size` is {block_size}, expected {expected}").into());
+/// A bar on standard error, where that is a terminal.
+fn bar(sequences: usize, quiet: bool) -> ProgressBar {
+    if quiet {
+        return ProgressBar::hidden();
     }
-    match stride {
-        Some(stride) if stride == 0 || stride > block_size => {
-            Err(format!("`stride` is {stride}, expected 1 to block-size = {block_size}").into())
-        }
-        _ => Ok(()),
+    let bar = ProgressBar::new(sequences as u64);
+    match ProgressStyle::with_template("{bar:30} {pos}/{len} sequences  {eta} left") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
     }
+}
+
+fn text(found: &Evaluation) -> String {
+    output::list([
+        ("loss", format!("{:.6} nats per token", found.loss)),
+        ("perplexity", format!("{:.4}", found.perplexity)),
+        ("accuracy", format!("{:.2} %", 100.0 * found.accuracy)),
+        ("tokens", found.tokens.to_string()),
+        ("seconds", format!("{:.2}", found.seconds)),
+    ])
 }

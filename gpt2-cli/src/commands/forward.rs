@@ -1,18 +1,16 @@
 //! `gpt2 forward`: raw tensors in, raw tensors out.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use clap::Args;
-use gpt2_core::folder::write_file;
 use gpt2_core::{Gpt2, Gpt2Batch, Gpt2Config, ModelFolder, OutputOptions};
 use gpt2_train::data::ClmBatch;
 use gpt2_train::objective::{clm_loss, loss_and_gradients};
 use gpt2_train::{Dataset, Example};
-use safetensors::tensor::{Dtype, TensorView};
-use safetensors::{SafeTensors, serialize};
 
-use super::{Failure, Outcome};
+use super::tensors::{Inputs, Named, check_file, read, write};
+use super::{Failure, Outcome, check_output};
 use crate::args::Global;
 
 /// Options of `gpt2 forward`.
@@ -20,10 +18,10 @@ use crate::args::Global;
 pub struct ForwardArgs {
     /// Model folder or hub id
     model: PathBuf,
-    /// `input_ids` [batch, seq] and, if present, `attention_mask`, `position_ids`, `labels`
+    /// File to read: `input_ids` [batch, seq] and, if present, `attention_mask`, `position_ids`, `labels`
     #[arg(long, value_name = "I.safetensors")]
     input: PathBuf,
-    /// `logits`, with labels `loss`, and what the switches ask for
+    /// File to write: `logits`, with labels `loss`, and what the switches ask for
     #[arg(long, value_name = "O.safetensors")]
     output: PathBuf,
     /// Write `hidden_states.N`
@@ -37,26 +35,15 @@ pub struct ForwardArgs {
     gradients: bool,
 }
 
-/// Integers of a tensor with two axes.
-struct Grid {
-    rows: Vec<Vec<i64>>,
-}
-
-/// The tensors of an input file.
-struct Inputs {
-    input_ids: Grid,
-    attention_mask: Option<Grid>,
-    position_ids: Option<Grid>,
-    labels: Option<Grid>,
-}
-
-/// A tensor on its way to the output file.
-type Named = (String, Vec<usize>, Vec<f32>);
-
 /// Runs the model once, without dropout.
 pub fn run(args: &ForwardArgs, global: &Global) -> Outcome {
     let folder = global.open(&args.model)?;
+    check_output(&args.output, &[&args.input])?;
+    check_file(&args.output)?;
     let inputs = read(&args.input)?;
+    if args.gradients && inputs.labels.is_none() {
+        return Err(format!("{}: gradients need `labels`", args.input.display()).into());
+    }
     let device = global.device()?;
     let batch = batch(&inputs, folder.config(), &device)
         .map_err(|error| format!("{}: {error}", args.input.display()))?;
@@ -72,16 +59,14 @@ pub fn run(args: &ForwardArgs, global: &Global) -> Outcome {
     for (layer, attention) in output.attentions.into_iter().enumerate() {
         tensors.push(named(format!("attentions.{layer}"), attention)?);
     }
-    match examples {
-        Some(examples) => {
-            tensors.extend(loss(&model, batch, &examples, args.gradients, &device)?);
-        }
-        None if args.gradients => {
-            return Err(format!("{}: gradients need `labels`", args.input.display()).into());
-        }
-        None => {}
+    if let Some(examples) = examples {
+        tensors.extend(loss(&model, batch, &examples, args.gradients, &device)?);
     }
-    write(&args.output, &tensors)
+    write(&args.output, &tensors)?;
+    if global.is_chatty() {
+        eprintln!("wrote {}", args.output.display());
+    }
+    Ok(())
 }
 
 /// The loss, as a number without axes, and with `gradients` those of every parameter.
@@ -143,76 +128,6 @@ fn examples(inputs: &Inputs, folder: &ModelFolder) -> Result<Option<Vec<Example>
     Ok(Some(examples))
 }
 
-impl Grid {
-    fn unsigned(&self, name: &str) -> Result<Vec<Vec<u32>>, Failure> {
-        let id = |&id: &i64| {
-            u32::try_from(id).map_err(|_| format!("`{name}` holds {id}, expected a token id"))
-        };
-        Ok(self
-            .rows
-            .iter()
-            .map(|row| row.iter().map(id).collect())
-            .collect::<Result<_, String>>()?)
-    }
-
-    fn check_shape(&self, name: &str, expected: [usize; 2]) -> Outcome {
-        let found = [self.rows.len(), self.rows.first().map_or(0, Vec::len)];
-        if found != expected {
-            let message = format!("`{name}` has shape {found:?}, expected {expected:?}");
-            return Err(message.into());
-        }
-        Ok(())
-    }
-}
-
-fn read(path: &Path) -> Result<Inputs, Failure> {
-    let bytes =
-        std::fs::read(path).map_err(|error| format!("{}: cannot read: {error}", path.display()))?;
-    let place = |error: Failure| format!("{}: {error}", path.display());
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| place(error.into()))?;
-    let grid = |name: &str| match file.tensor(name) {
-        Ok(view) => grid(name, &view).map(Some).map_err(place),
-        Err(_) => Ok(None),
-    };
-    Ok(Inputs {
-        input_ids: grid("input_ids")?.ok_or_else(|| place("there is no `input_ids`".into()))?,
-        attention_mask: grid("attention_mask")?,
-        position_ids: grid("position_ids")?,
-        labels: grid("labels")?,
-    })
-}
-
-/// Whole numbers of any of the types that people store them in.
-fn grid(name: &str, view: &TensorView<'_>) -> Result<Grid, Failure> {
-    let &[_, columns] = view.shape() else {
-        let shape = view.shape();
-        return Err(format!("`{name}` has shape {shape:?}, expected [batch, seq]").into());
-    };
-    let data = view.data();
-    let values: Vec<i64> = match view.dtype() {
-        Dtype::I64 => bytemuck::pod_collect_to_vec(data),
-        Dtype::I32 => widen(&bytemuck::pod_collect_to_vec::<u8, i32>(data)),
-        Dtype::U8 | Dtype::BOOL => widen(data),
-        other => return Err(format!("`{name}` is {other:?}, expected I64 or I32").into()),
-    };
-    Ok(Grid { rows: values.chunks(columns.max(1)).map(<[i64]>::to_vec).collect() })
-}
-
-fn widen<T: Copy + Into<i64>>(values: &[T]) -> Vec<i64> {
-    values.iter().map(|&value| value.into()).collect()
-}
-
 fn named<const D: usize>(name: String, tensor: Tensor<D>) -> Result<Named, Failure> {
     Ok((name, tensor.dims().to_vec(), tensor.try_into_vec_as()?))
-}
-
-fn write(path: &Path, tensors: &[Named]) -> Outcome {
-    let views = tensors
-        .iter()
-        .map(|(name, shape, values)| {
-            let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values))?;
-            Ok((name, view))
-        })
-        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
-    Ok(write_file(path, &serialize(views, None)?)?)
 }

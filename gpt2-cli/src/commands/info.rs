@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use gpt2_core::tokenizer::Tokenizer;
+use gpt2_core::tokenizer::{Tokenizer, TokenizerKind};
 use gpt2_core::{Error, ModelFolder};
 use gpt2_infer::GenerationConfig;
 use serde_json::{Value, json};
@@ -22,15 +22,16 @@ pub struct InfoArgs {
 /// Checks configuration, tensor names and shapes, tokenizer and generation defaults.
 pub fn run(args: &InfoArgs, global: &Global) -> Outcome {
     let folder = global.open(&args.model)?;
+    GenerationConfig::from_pretrained(folder.path(), folder.config())?;
+    let tokenizer = tokenizer(&folder)?;
     let checkpoint = folder.checkpoint()?;
     checkpoint.audit(folder.config())?;
-    GenerationConfig::from_pretrained(folder.path(), folder.config())?;
     let files: Vec<_> =
         checkpoint.files().iter().filter_map(|file| file.file_name()?.to_str()).collect();
     let object = json!({
         "parameters": folder.config().parameter_count(),
         "config": folder.config().to_json(),
-        "tokenizer": tokenizer(&folder)?,
+        "tokenizer": tokenizer,
         "weights": {
             "format": checkpoint.format().name(),
             "dtype": checkpoint.dtype(),
@@ -51,6 +52,10 @@ fn tokenizer(folder: &ModelFolder) -> Result<Value, Error> {
         Err(Error::MissingFile { .. }) => return Ok(Value::Null),
         summary => summary?,
     };
+    if summary.kind != TokenizerKind::SentencePiece {
+        // Building it finds what a glance at its files does not, and whether it fits the model.
+        folder.tokenizer()?;
+    }
     Ok(json!({ "kind": summary.kind.name(), "vocab_size": summary.vocab_size }))
 }
 
@@ -62,8 +67,8 @@ fn text(object: &Value) -> String {
         Value::Null => "none".to_string(),
         found => format!("{}, {} tokens", plain(&found["kind"]), found["vocab_size"]),
     };
-    [
-        ("parameters", object["parameters"].to_string()),
+    output::list([
+        ("parameters", grouped(&object["parameters"].to_string())),
         ("layers", config["n_layer"].to_string()),
         ("width", config["n_embd"].to_string()),
         ("heads", config["n_head"].to_string()),
@@ -74,11 +79,22 @@ fn text(object: &Value) -> String {
         ("tokenizer", tokenizer),
         ("weights", format!("{}, {}", plain(&weights["format"]), plain(&weights["dtype"]))),
         ("files", files.join(", ")),
-    ]
-    .map(|(name, value)| format!("{name:<12} {value}"))
-    .join("\n")
+    ])
 }
 
+/// Digits in groups of three.
+fn grouped(digits: &str) -> String {
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A string without its quotes, anything else as JSON writes it.
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_string)
 }

@@ -1,20 +1,24 @@
 //! One command a file.
 
 pub mod convert;
+mod corpus;
 pub mod devices;
 pub mod eval;
 pub mod forward;
 pub mod generate;
+mod generation;
 pub mod info;
 pub mod next;
+mod prompts;
+mod tensors;
 pub mod tokens;
 pub mod train;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use gpt2_core::tokenizer::Tokenizer;
-use gpt2_train::Example;
-use gpt2_train::data::Document;
+use gpt2_core::tokenizer::{Tokenizer, TokenizerKind};
+use gpt2_core::{Error, ModelFolder};
+use gpt2_infer::GenerationConfig;
 
 /// Any failure on its way to standard error; a binary has nobody else to tell.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -22,46 +26,39 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// What a command returns.
 pub type Outcome = Result<(), Failure>;
 
-/// Documents as token ids, apart from the records that were tokens already.
-#[derive(Debug, Default)]
-pub struct Tokenized {
-    /// Documents.
-    pub texts: Vec<Vec<u32>>,
-    /// Records that are used as they are.
-    pub records: Vec<Example>,
+/// The folder's tokenizer. Where no text is to be read, a folder may have none, or one of a kind
+/// that this version cannot encode with.
+fn tokenizer_for(folder: &ModelFolder, have_text: bool) -> Result<Option<Tokenizer>, Error> {
+    if have_text {
+        return folder.tokenizer().map(Some);
+    }
+    match Tokenizer::inspect(folder.path()) {
+        Err(Error::MissingFile { .. }) => Ok(None),
+        Ok(summary) if summary.kind == TokenizerKind::SentencePiece => Ok(None),
+        _ => folder.tokenizer().map(Some),
+    }
 }
 
-/// Reads files with `read` and encodes what is text in them.
-///
-/// The tokenizer is only asked for when there is text, so a folder without one can still be used
-/// with tokenized records.
-pub fn tokenize(
-    documents: Vec<Document>,
-    tokenizer: Option<&Tokenizer>,
-) -> Result<Tokenized, Failure> {
-    let mut result = Tokenized::default();
-    for document in documents {
-        match (document, tokenizer) {
-            (Document::Tokens(record), _) => result.records.push(record),
-            (Document::Text(text), Some(tokenizer)) => {
-                result.texts.push(tokenizer.encode_ids(&text)?);
-            }
-            (Document::Text(_), None) => {
-                return Err("the data is text, and the model folder has no tokenizer".into());
-            }
+/// Refuses a folder whose generation defaults are wrong, since they are copied to the new one. An
+/// option that this version does not implement is no fault of the folder.
+fn check_generation_config(folder: &ModelFolder) -> Outcome {
+    match GenerationConfig::from_pretrained(folder.path(), folder.config()) {
+        Err(gpt2_infer::Error::NotImplemented { .. }) | Ok(_) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Refuses to write over what is read.
+fn check_output(output: &Path, inputs: &[&Path]) -> Outcome {
+    // What does not exist yet holds nothing.
+    let Ok(place) = output.canonicalize() else { return Ok(()) };
+    let inside = |input: &&&Path| input.canonicalize().is_ok_and(|input| input.starts_with(&place));
+    match inputs.iter().find(inside) {
+        None => Ok(()),
+        Some(input) => {
+            let (output, input) = (output.display(), input.display());
+            let expected = format!("another place than {input}, which is read");
+            Err(format!("`output` is {output}, expected {expected}").into())
         }
     }
-    Ok(result)
-}
-
-/// Reads all files, one after the other.
-pub fn read_all(
-    files: &[PathBuf],
-    read: impl Fn(&Path) -> gpt2_train::Result<Vec<Document>>,
-) -> Result<Vec<Document>, Failure> {
-    let mut documents = Vec::new();
-    for file in files {
-        documents.extend(read(file)?);
-    }
-    Ok(documents)
 }

@@ -6,8 +6,9 @@ use clap::Args;
 use gpt2_infer::next_tokens;
 use serde_json::{Value, json};
 
-use super::Outcome;
-use super::generate::{GenerationArgs, Prompt, encode, tokenizer_for};
+use super::generation::GenerationArgs;
+use super::prompts::{Prompt, encode, have_text};
+use super::{Outcome, tokenizer_for};
 use crate::args::Global;
 use crate::output;
 
@@ -16,31 +17,42 @@ use crate::output;
 pub struct NextArgs {
     /// Model folder or hub id
     model: PathBuf,
-    /// The prompt
-    #[arg(long, value_name = "T", required_unless_present = "prompt_ids")]
-    prompt: Option<String>,
-    /// The prompt as token ids
-    #[arg(long, value_name = "1,2,3", value_delimiter = ',', conflicts_with = "prompt")]
-    prompt_ids: Vec<u32>,
+    #[command(flatten)]
+    prompt: OnePrompt,
     /// How many tokens to show
     #[arg(long, value_name = "K", default_value_t = 1)]
     top: usize,
-    /// Show probabilities after the logits processors of the generation options
+    /// Show probabilities after the logits processors that the options of generation ask for
     #[arg(long)]
     processed: bool,
     #[command(flatten)]
     options: GenerationArgs,
 }
 
+/// The prompt.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct OnePrompt {
+    /// The prompt
+    #[arg(long, value_name = "T")]
+    prompt: Option<String>,
+    /// The prompt as token ids
+    #[arg(long, value_name = "1,2,3", value_delimiter = ',')]
+    prompt_ids: Vec<u32>,
+}
+
 /// The likeliest next tokens, the likeliest first.
 pub fn run(args: &NextArgs, global: &Global) -> Outcome {
+    if !args.processed && args.options.is_any() {
+        return Err("options of generation need `--processed`".into());
+    }
     let folder = global.open(&args.model)?;
-    let prompt = match &args.prompt {
+    let prompts = [match &args.prompt.prompt {
         Some(prompt) => Prompt::Text { prompt: prompt.clone() },
-        None => Prompt::Ids { prompt_ids: args.prompt_ids.clone() },
-    };
-    let tokenizer = tokenizer_for(&folder, std::slice::from_ref(&prompt))?;
-    let ids = encode(std::slice::from_ref(&prompt), tokenizer.as_ref())?.concat();
+        None => Prompt::Ids { prompt_ids: args.prompt.prompt_ids.clone() },
+    }];
+    let tokenizer = tokenizer_for(&folder, have_text(&prompts))?;
+    let ids = encode(&prompts, tokenizer.as_ref())?.concat();
     let config = args.options.config(&folder)?;
     let model = folder.model(&global.device()?)?;
     let candidates = next_tokens(&model, &ids, args.top, args.processed.then_some(&config))?;

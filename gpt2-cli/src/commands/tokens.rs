@@ -88,8 +88,12 @@ fn each_line<T: DeserializeOwned>(
             Box::new(BufReader::new(file))
         }
     };
+    let name = match path.to_str() {
+        Some("-") => "standard input".to_string(),
+        _ => path.display().to_string(),
+    };
     for (index, line) in reader.lines().enumerate() {
-        let place = || format!("{}, line {}", path.display(), index + 1);
+        let place = || format!("{name}, line {}", index + 1);
         let line = line.map_err(|error| format!("{}: cannot read: {error}", place()))?;
         if line.trim().is_empty() {
             continue;

@@ -11,43 +11,46 @@ use gpt2_core::weights::StoredDType;
 use gpt2_core::{Gpt2, Gpt2Config};
 use gpt2_train::data::{Document, blocks, read_documents, split};
 use gpt2_train::report::{MetricsWriter, ModelCard, TrainingProgress, epoch_table};
-use gpt2_train::{Dataset, Error, Trainer, TrainingConfig};
+use gpt2_train::{Dataset, Trainer, TrainingConfig};
 use serde_json::{Map, Value, json};
 
-use super::{Failure, Outcome, read_all, tokenize};
+use super::corpus::{block_size, read_all, tokenize};
+use super::{Failure, Outcome, check_generation_config, check_output};
 use crate::args::Global;
 use crate::output;
 
 /// Options of `gpt2 train`.
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("start").args(["model", "config"]).required(true))]
 pub struct TrainArgs {
     /// Model folder or hub id to fine-tune
-    #[arg(long, required_unless_present = "config", conflicts_with_all = ["config", "tokenizer"])]
+    #[arg(long)]
     model: Option<PathBuf>,
-    /// `config.json` of a new model
+    /// `config.json` of a new model; needs `--tokenizer`
     #[arg(long, requires = "tokenizer", value_name = "config.json")]
     config: Option<PathBuf>,
     /// Folder with the tokenizer of a new model
-    #[arg(long, requires = "config", value_name = "DIR")]
+    #[arg(long, requires = "config", conflicts_with = "model", value_name = "DIR")]
     tokenizer: Option<PathBuf>,
     /// Training data: `.txt` (blank lines separate documents) or `.jsonl` (`text`, or `input_ids`
     /// and `labels`)
     #[arg(long, required = true, num_args = 1.., value_name = "F")]
     data: Vec<PathBuf>,
-    /// Validation data
+    /// Validation data, in the forms of the training data
     #[arg(long, num_args = 1.., value_name = "F", conflicts_with = "valid_fraction")]
     valid_data: Vec<PathBuf>,
     /// Share of the documents to hold out for validation
     #[arg(long, value_name = "X")]
     valid_fraction: Option<f64>,
-    /// Folder to write
+    /// Folder to write: the model, `metrics.jsonl`, `training_config.json`; an earlier model there
+    /// is replaced
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
     /// Tokens of a training sequence [default: the model's context]
     #[arg(long, value_name = "N")]
     block_size: Option<usize>,
-    /// The numbers of the recipe
-    #[command(flatten)]
+    /// The numbers of the recipe.
+    #[command(flatten, next_help_heading = "Recipe")]
     recipe: TrainingConfig,
 }
 
@@ -62,16 +65,20 @@ struct Start {
 pub fn run(args: &TrainArgs, global: &Global) -> Outcome {
     let config = &args.recipe;
     let trainer = Trainer::new(config.clone())?;
+    check_validation(args)?;
+    check_output(&args.output, &inputs(args))?;
     let start = start(args, global, &global.device()?)?;
     let (train, valid) = datasets(args, &start)?;
+    let mut finished = None;
     write_folder(&args.output, |folder| -> Outcome {
         let mut metrics = MetricsWriter::create(folder.join("metrics.jsonl"))?;
         let mut progress = TrainingProgress::new(global.quiet);
         let outcome = trainer.run(start.model.clone(), &train, valid.as_ref(), &mut |event| {
             progress.show(&event);
             metrics.write(&event)
-        })?;
+        });
         progress.finish();
+        let outcome = outcome?;
         let card = card(args).render(outcome.model.config(), config, &outcome.epochs);
         ModelToSave {
             model: &outcome.model,
@@ -83,25 +90,57 @@ pub fn run(args: &TrainArgs, global: &Global) -> Outcome {
         .write_into(folder)?;
         let resolved = serde_json::to_string_pretty(config)?;
         write_file(folder.join("training_config.json"), resolved.as_bytes())?;
-        report(&outcome, global)
-    })
+        finished = Some(outcome);
+        Ok(())
+    })?;
+    // Only now, so that a reader who has gone away costs no training run.
+    match finished {
+        Some(outcome) => report(&outcome, args, global),
+        None => Ok(()),
+    }
+}
+
+/// Everything that is read, none of which may be where the output goes.
+fn inputs(args: &TrainArgs) -> Vec<&Path> {
+    let files = args.data.iter().chain(&args.valid_data);
+    let start = args.model.iter().chain(&args.config).chain(&args.tokenizer);
+    files.chain(start).map(PathBuf::as_path).collect()
+}
+
+/// Refuses options that do nothing without validation data.
+fn check_validation(args: &TrainArgs) -> Outcome {
+    if args.valid_fraction.is_some() || !args.valid_data.is_empty() {
+        return Ok(());
+    }
+    let recipe = &args.recipe;
+    for (option, given) in [
+        ("eval_steps", recipe.eval_steps.is_some()),
+        ("early_stopping_patience", recipe.early_stopping_patience.is_some()),
+        ("load_best_model_at_end", recipe.load_best_model_at_end),
+    ] {
+        if given {
+            return Err(format!("`{option}` needs `--valid-data` or `--valid-fraction`").into());
+        }
+    }
+    Ok(())
 }
 
 fn start(args: &TrainArgs, global: &Global, device: &Device) -> Result<Start, Failure> {
     if let Some(model) = &args.model {
         let folder = global.open(model)?;
+        check_generation_config(&folder)?;
         return Ok(Start {
             tokenizer: folder.tokenizer_if_any()?,
             generation_config: folder.generation_config()?,
             model: folder.model(device)?,
         });
     }
-    let (Some(config), Some(tokenizer)) = (&args.config, &args.tokenizer) else {
+    let (Some(config), Some(folder)) = (&args.config, &args.tokenizer) else {
         return Err("`--model`, or `--config` and `--tokenizer`, is needed".into());
     };
     let mut config = Gpt2Config::from_file(config)?;
-    let tokenizer = Tokenizer::from_folder(tokenizer)?;
-    tokenizer.check_fits(config.vocab_size)?;
+    let tokenizer = Tokenizer::from_folder(folder)?;
+    tokenizer.check_fits(config.vocab_size).map_err(|error| error.in_file(folder))?;
     // The special tokens of a new model are those of its tokenizer.
     config.bos_token_id = tokenizer.bos_token_id();
     config.eos_token_id = tokenizer.eos_token_id().into_iter().collect();
@@ -113,14 +152,19 @@ fn start(args: &TrainArgs, global: &Global, device: &Device) -> Result<Start, Fa
 }
 
 fn datasets(args: &TrainArgs, start: &Start) -> Result<(Dataset, Option<Dataset>), Failure> {
-    let documents = read_all(&args.data, |file| read_documents(file))?;
+    let config = start.model.config();
+    block_size(args.block_size, config)?;
+    let documents = read_all(&args.data, "training", config, |file| read_documents(file))?;
     let (train, valid) = match args.valid_fraction {
         Some(fraction) => {
             let (train, valid) = split(documents, fraction, args.recipe.seed)?;
             (train, Some(valid))
         }
         None if args.valid_data.is_empty() => (documents, None),
-        None => (documents, Some(read_all(&args.valid_data, |file| read_documents(file))?)),
+        None => {
+            let read = |file: &Path| read_documents(file);
+            (documents, Some(read_all(&args.valid_data, "validation", config, read)?))
+        }
     };
     let train = dataset("training", train, args, start)?;
     let valid = valid.map(|valid| dataset("validation", valid, args, start)).transpose()?;
@@ -134,12 +178,7 @@ fn dataset(
     start: &Start,
 ) -> Result<Dataset, Failure> {
     let config = start.model.config();
-    let block_size = args.block_size.unwrap_or(config.n_positions);
-    if block_size < 2 || block_size > config.n_positions {
-        let found = block_size.to_string();
-        let expected = format!("2 to n_positions = {}", config.n_positions);
-        return Err(Error::Option { option: "block_size", found, expected }.into());
-    }
+    let block_size = block_size(args.block_size, config)?;
     let tokenized = tokenize(documents, start.tokenizer.as_ref())?;
     let separator = start.tokenizer.as_ref().and_then(|tokenizer| tokenizer.eos_token_id());
     let mut examples = blocks(&tokenized.texts, separator, block_size);
@@ -158,7 +197,7 @@ fn card(args: &TrainArgs) -> ModelCard {
     }
 }
 
-fn report(outcome: &gpt2_train::Outcome, global: &Global) -> Outcome {
+fn report(outcome: &gpt2_train::Outcome, args: &TrainArgs, global: &Global) -> Outcome {
     let last = outcome.epochs.last();
     if global.json {
         let best = outcome.best.as_ref().map(|(record, _)| record);
@@ -170,5 +209,9 @@ fn report(outcome: &gpt2_train::Outcome, global: &Global) -> Outcome {
             "seconds": outcome.seconds,
         }))?);
     }
-    Ok(output::line(epoch_table(&outcome.epochs))?)
+    output::line(epoch_table(&outcome.epochs))?;
+    if global.is_chatty() {
+        eprintln!("wrote {}", args.output.display());
+    }
+    Ok(())
 }

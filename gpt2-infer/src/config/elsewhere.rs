@@ -50,6 +50,8 @@ const IGNORED: [&str; 36] = [
 enum Neutral {
     Null,
     Number(f64),
+    /// A count; less than 1 is wrong in any version.
+    One,
     False,
 }
 
@@ -71,8 +73,8 @@ const REFUSED: [(&str, Neutral); 28] = [
     ("guidance_scale", Neutral::Number(1.0)),
     ("max_time", Neutral::Null),
     ("min_p", Neutral::Null),
-    ("num_beam_groups", Neutral::Number(1.0)),
-    ("num_beams", Neutral::Number(1.0)),
+    ("num_beam_groups", Neutral::One),
+    ("num_beams", Neutral::One),
     ("penalty_alpha", Neutral::Number(0.0)),
     ("remove_invalid_values", Neutral::False),
     ("renormalize_logits", Neutral::False),
@@ -93,7 +95,8 @@ pub(super) fn is_known(key: &str) -> bool {
 /// Refuses fields that would change the ids, and keys that nobody knows.
 ///
 /// # Errors
-/// [`Error::Option`] or [`Error::UnknownOption`] naming the first of them.
+/// [`Error::NotImplemented`], [`Error::Option`] or [`Error::UnknownOption`] naming the first of
+/// them.
 pub(super) fn refuse(rest: Map<String, Value>) -> Result<()> {
     for (key, value) in rest {
         if value.is_null() || IGNORED.contains(&key.as_str()) {
@@ -101,8 +104,12 @@ pub(super) fn refuse(rest: Map<String, Value>) -> Result<()> {
         }
         match REFUSED.iter().find(|(field, _)| *field == key) {
             Some((_, neutral)) if neutral.is(&value) => {}
+            Some((_, Neutral::One)) if value.as_u64().is_none_or(|count| count == 0) => {
+                return Err(Error::option(&key, shown(&value), "a whole number of at least 1"));
+            }
             Some((_, neutral)) => {
-                return Err(Error::option(&key, shown(&value), neutral.expected(&key)));
+                let (found, expected) = (shown(&value), neutral.expected());
+                return Err(Error::NotImplemented { path: None, option: key, found, expected });
             }
             None => return Err(Error::UnknownOption { path: None, option: key }),
         }
@@ -115,16 +122,17 @@ impl Neutral {
         match self {
             Self::Null => value.as_array().is_some_and(Vec::is_empty),
             Self::Number(neutral) => value.as_f64() == Some(*neutral),
+            Self::One => value.as_u64() == Some(1),
             Self::False => value.as_bool() == Some(false),
         }
     }
 
-    fn expected(&self, field: &str) -> String {
-        let neutral = match self {
+    fn expected(&self) -> String {
+        match self {
             Self::Null => "null".to_string(),
             Self::Number(neutral) => neutral.to_string(),
+            Self::One => "1".to_string(),
             Self::False => "false".to_string(),
-        };
-        format!("{neutral}: `{field}` is not implemented in this version")
+        }
     }
 }

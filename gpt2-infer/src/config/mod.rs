@@ -196,8 +196,9 @@ impl GenerationConfig {
     /// form of Python's results (`output_scores`, `return_dict_in_generate`) are passed over.
     ///
     /// # Errors
-    /// [`Error::Option`](crate::Error::Option) naming the field that has a wrong type, is out of
-    /// range, or is not implemented; [`Error::UnknownOption`](crate::Error::UnknownOption).
+    /// [`Error::Option`](crate::Error::Option) naming the field that has a wrong type or is out of
+    /// range; [`Error::NotImplemented`](crate::Error::NotImplemented);
+    /// [`Error::UnknownOption`](crate::Error::UnknownOption).
     pub fn merged(self, mut object: Map<String, Value>) -> Result<Self> {
         object.retain(|key, value| !value.is_null() || NULLABLE.contains(&key.as_str()));
         let given = |field: &str| object.contains_key(field);

@@ -6,6 +6,9 @@ use super::GenerationConfig;
 use crate::logits::{RepetitionPenalty, Temperature, TopP};
 use crate::{Error, Result};
 
+/// Sequences of one prompt are computed side by side; beyond this no machine holds them.
+const MOST_SEQUENCES: usize = 1 << 16;
+
 impl GenerationConfig {
     /// Checks the options for a model; [`generate`](crate::generate) does so as well.
     ///
@@ -46,6 +49,10 @@ impl GenerationConfig {
             if value == Some(0) {
                 return Err(Error::option(option, 0, "at least 1"));
             }
+        }
+        if self.num_return_sequences > MOST_SEQUENCES {
+            let expected = format!("1 to {MOST_SEQUENCES}");
+            return Err(Error::option("num_return_sequences", self.num_return_sequences, expected));
         }
         // Files of greedy models say `"temperature": 0`, to no effect; a negative one is a mistake.
         if self.do_sample || self.temperature != 0.0 {

@@ -86,6 +86,7 @@ fn every_bad_field_is_named() {
         (json!({"repetition_penalty": -1.0}), "repetition_penalty"),
         (json!({"no_repeat_ngram_size": -1}), "no_repeat_ngram_size"),
         (json!({"num_return_sequences": 0}), "num_return_sequences"),
+        (json!({"num_return_sequences": 1_000_000_000_000_u64}), "num_return_sequences"),
         (json!({"bos_token_id": -1}), "bos_token_id"),
         (json!({"eos_token_id": [0, "end"]}), "eos_token_id"),
         (json!({"pad_token_id": 1.5}), "pad_token_id"),
@@ -103,6 +104,16 @@ fn every_bad_field_is_named() {
         let error = read(value.clone()).unwrap_err().to_string();
         assert!(error.starts_with(&format!("`{field}` is")), "{value}: {error}");
     }
+}
+
+#[test]
+fn what_is_not_implemented_is_told_from_what_is_wrong() {
+    let not_implemented =
+        |value| matches!(read(value), Err(gpt2_infer::Error::NotImplemented { .. }));
+    assert!(not_implemented(json!({"num_beams": 4})));
+    assert!(not_implemented(json!({"bad_words_ids": [[1]]})));
+    assert!(!not_implemented(json!({"num_beams": 0})));
+    assert!(!not_implemented(json!({"temperature": -1.0})));
 }
 
 #[test]

@@ -46,6 +46,21 @@ impl Example {
         }
     }
 
+    /// Checks length, ids and labels against a model; messages call the data `set`.
+    ///
+    /// # Errors
+    /// [`Error::Core`] for an id or length outside of the model's tables, [`Error::Dataset`] for
+    /// labels that are not as many as the ids or that no token has.
+    pub fn check(&self, set: &'static str, config: &Gpt2Config) -> Result<()> {
+        let length = self.input_ids.len();
+        gpt2_core::model::batch::check_length(length, config)?;
+        gpt2_core::model::batch::check_ids(&self.input_ids, config)?;
+        match &self.labels {
+            Some(labels) => check_labels(set, labels, length, config.vocab_size),
+            None => Ok(()),
+        }
+    }
+
     /// Number of predictions that count.
     #[must_use]
     pub fn scored(&self) -> usize {
@@ -64,16 +79,9 @@ impl Dataset {
     /// Checks every sequence: length, ids, labels.
     ///
     /// # Errors
-    /// [`Error::Dataset`] when there is nothing to predict or labels are as long as the ids
-    /// nowhere, [`Error::Core`] for an id or length outside of the model's tables.
+    /// [`Error::Dataset`] when there is nothing to predict; what [`Example::check`] says of each.
     pub fn new(set: &'static str, examples: Vec<Example>, config: &Gpt2Config) -> Result<Self> {
-        for example in &examples {
-            gpt2_core::model::batch::check_length(example.input_ids.len(), config)?;
-            gpt2_core::model::batch::check_ids(&example.input_ids, config)?;
-            if let Some(labels) = &example.labels {
-                check_labels(set, labels, example.input_ids.len(), config.vocab_size)?;
-            }
-        }
+        examples.iter().try_for_each(|example| example.check(set, config))?;
         let scored = examples.iter().map(Example::scored).sum();
         if scored == 0 {
             let reason = "there is no token to predict; two tokens are the least".to_string();

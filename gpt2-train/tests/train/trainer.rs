@@ -97,6 +97,19 @@ fn accumulation_equals_one_large_batch_when_lengths_differ() {
 }
 
 #[test]
+fn a_batch_larger_than_any_number_is_the_whole_data() {
+    let train = data(4);
+    let with = |size| TrainingConfig {
+        per_device_batch_size: size,
+        gradient_accumulation_steps: size,
+        max_steps: Some(1),
+        ..options()
+    };
+    let huge = losses(&run(with(1 << (usize::BITS / 2)), &train, None).1);
+    assert_eq!(huge, losses(&run(with(8), &train, None).1));
+}
+
+#[test]
 fn ignored_labels_do_not_count() {
     let ids: Vec<u32> = (0..10).collect();
     let mut labels: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
