@@ -136,23 +136,37 @@ impl Global {
         if model.exists() {
             return Err(format!("{}: a file, expected a model folder", model.display()).into());
         }
-        locate_remote(model)
+        self.locate_remote(model)
+    }
+
+    /// Downloads a hub id into the hub's cache, behind a progress bar.
+    #[cfg(feature = "hub")]
+    fn locate_remote(&self, model: &Path) -> Result<PathBuf, Failure> {
+        let bar = match self.quiet {
+            true => indicatif::ProgressBar::hidden(),
+            false => indicatif::ProgressBar::new(0),
+        };
+        let template = "{msg} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+        bar.set_style(indicatif::ProgressStyle::with_template(template)?);
+        let folder =
+            gpt2_core::weights::hub::download(&model.to_string_lossy(), None, &mut |progress| {
+                bar.set_message(progress.file.to_string());
+                bar.set_length(progress.total);
+                bar.set_position(progress.bytes);
+            })?;
+        bar.finish_and_clear();
+        Ok(folder)
+    }
+
+    #[cfg(not(feature = "hub"))]
+    fn locate_remote(&self, model: &Path) -> Result<PathBuf, Failure> {
+        let name = model.display();
+        let message = "there is no such folder; this build has no feature `hub` for hub ids";
+        Err(format!("{name}: {message}").into())
     }
 
     /// Whether messages that are not errors go to standard error.
     pub fn is_chatty(&self) -> bool {
         !self.quiet && !self.json
     }
-}
-
-#[cfg(feature = "hub")]
-fn locate_remote(model: &Path) -> Result<PathBuf, Failure> {
-    Ok(gpt2_core::weights::hub::download(&model.to_string_lossy(), None, &mut |_| {})?)
-}
-
-#[cfg(not(feature = "hub"))]
-fn locate_remote(model: &Path) -> Result<PathBuf, Failure> {
-    let name = model.display();
-    Err(format!("{name}: there is no such folder; this build has no feature `hub` for hub ids")
-        .into())
 }
