@@ -192,7 +192,11 @@ fn card(args: &TrainArgs) -> ModelCard {
     ModelCard {
         name: name(&args.output).unwrap_or_else(|| "GPT-2".to_string()),
         summary: format!("A GPT-2 language model trained on {}.", datasets.join(", ")),
-        base_model: args.model.as_ref().map(|model| model.display().to_string()),
+        base_model: args.model.as_ref().and_then(|model| match model.is_dir() {
+            // Where it lies on this machine is nobody's business.
+            true => name(model),
+            false => Some(model.display().to_string()),
+        }),
         ..ModelCard::default()
     }
 }

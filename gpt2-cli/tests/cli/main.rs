@@ -1,0 +1,12 @@
+//! Integration tests of the `gpt2` binary: it is run as its users run it.
+
+mod bad;
+mod convert;
+mod eval;
+mod forward;
+mod generate;
+mod info;
+mod support;
+mod tokens;
+mod train;
+mod usage;

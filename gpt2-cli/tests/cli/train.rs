@@ -1,0 +1,272 @@
+//! `gpt2 train`.
+
+use std::fs;
+
+use clap::{Args, FromArgMatches};
+use gpt2_train::TrainingConfig;
+use serde_json::{Value, json};
+
+use super::support::{Place, Ran, assert_close, keys, model, names, read_json};
+
+/// A little corpus: one story a line.
+fn corpus(place: &Place) -> &'static str {
+    let story = |at: usize| {
+        let (who, what) = (["Nenek", "Kakek", "Budi"][at % 3], ["cabai", "tomat"][at % 2]);
+        let text = format!("{who} menanam {what} di kebun. Setiap pagi {who} menyiram {what} itu.");
+        format!("{}\n", json!({ "text": text }))
+    };
+    place.write("stories.jsonl", (0..24).map(story).collect::<String>())
+}
+
+fn new_model(place: &Place) -> &'static str {
+    let config = json!({
+        "model_type": "gpt2", "vocab_size": 384, "n_positions": 32, "n_embd": 16, "n_layer": 1,
+        "n_head": 2,
+    });
+    place.write("config.json", config.to_string())
+}
+
+fn fine_tune(place: &Place, output: &str, options: &[&str]) -> Ran {
+    let model = model("bbpe-trained");
+    let args = ["train", "--model", &model, "--data", corpus(place), "--output", output];
+    place.ok(&[&args[..], &["--block-size", "16", "--json"], options].concat())
+}
+
+fn metrics(place: &Place, output: &str) -> Vec<Value> {
+    let text = fs::read_to_string(place.path(output).join("metrics.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The loss of every step.
+fn losses(place: &Place, output: &str) -> Vec<f64> {
+    metrics(place, output).iter().filter_map(|line| line["loss"].as_f64()).collect()
+}
+
+#[test]
+fn a_new_model_is_trained_evaluated_and_used() {
+    let place = Place::new();
+    let (stories, config, tokenizer) = (corpus(&place), new_model(&place), model("bbpe"));
+    let args = ["train", "--config", config, "--tokenizer", &tokenizer, "--data", stories];
+    let recipe = ["--valid-fraction", "0.2", "--learning-rate", "1e-2", "--dropout", "0"];
+    let rest = ["--num-train-epochs", "5", "--per-device-batch-size", "4", "--output", "new"];
+    let found = place.json(&[&args[..], &recipe, &rest].concat());
+    assert_eq!(keys(&found), ["best", "epochs", "last", "seconds", "steps"]);
+    assert_eq!(found["epochs"], 5.0);
+    let last = &found["last"];
+    assert!(last["eval_loss"].as_f64().unwrap() < 4.5, "{last}");
+    assert_close(&last["eval_perplexity"], &json!(last["eval_loss"].as_f64().unwrap().exp()), 1e-6);
+    assert_eq!(place.json(&["info", "new"])["config"]["eos_token_id"], 0);
+    let evaluation = place.json(&["eval", "new", "--data", stories]);
+    assert!(evaluation["loss"].as_f64().unwrap() < 4.5, "{evaluation}");
+    let text = place.ok(&["generate", "new", "--prompt", "Nenek menanam"]).stdout;
+    assert!(text.starts_with("Nenek menanam"), "{text}");
+}
+
+#[test]
+fn the_output_is_a_whole_model_folder_with_its_history() {
+    let place = Place::new();
+    fine_tune(&place, "tuned", &["--max-steps", "2"]);
+    let expected = [
+        "README.md",
+        "config.json",
+        "generation_config.json",
+        "merges.txt",
+        "metrics.jsonl",
+        "model.safetensors",
+        "special_tokens_map.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "training_config.json",
+        "vocab.json",
+    ];
+    assert_eq!(names(&place.path("tuned")), expected);
+    assert_eq!(place.names(), ["stories.jsonl", "tuned"]);
+    let card = fs::read_to_string(place.path("tuned/README.md")).unwrap();
+    assert!(card.contains("bbpe-trained") && !card.contains(env!("CARGO_MANIFEST_DIR")), "{card}");
+    let resolved = read_json(&place.path("tuned/training_config.json"));
+    let resolved: TrainingConfig = serde_json::from_value(resolved).unwrap();
+    assert_eq!(resolved, TrainingConfig { max_steps: Some(2), ..TrainingConfig::default() });
+}
+
+#[test]
+fn metrics_hold_a_line_for_every_step_and_evaluation() {
+    let place = Place::new();
+    let options = ["--valid-fraction", "0.25", "--max-steps", "6", "--eval-steps", "2"];
+    let ran = fine_tune(&place, "tuned", &[&options[..], &["--warmup-steps", "2"]].concat());
+    let lines = metrics(&place, "tuned");
+    let (steps, evaluations): (Vec<_>, Vec<_>) =
+        lines.iter().partition(|line| line.get("loss").is_some());
+    let step = ["epoch", "grad_norm", "learning_rate", "loss", "step", "tokens"];
+    let step = [&step[..], &["tokens_per_second"]].concat();
+    assert!(steps.iter().all(|line| keys(line) == step));
+    assert_eq!(steps.len(), 6);
+    assert_eq!(steps[0]["learning_rate"], 0.0);
+    let evaluation = ["epoch", "eval_accuracy", "eval_loss", "eval_perplexity", "seconds", "step"];
+    assert!(evaluations.iter().all(|line| keys(line) == evaluation));
+    let at: Vec<u64> = evaluations.iter().filter_map(|line| line["step"].as_u64()).collect();
+    for step in [2, 4, 6] {
+        assert!(at.contains(&step), "{at:?}");
+    }
+    // Numbers of a run are only its own: what was said last is what was written last.
+    let last = &ran.lines()[0];
+    assert_eq!(&last["last"], *evaluations.last().unwrap());
+    assert_eq!(last["steps"], 6);
+    let best = |line: &&Value| line["eval_loss"].as_f64();
+    let least = evaluations.iter().filter_map(best).fold(f64::INFINITY, f64::min);
+    assert_eq!(last["best"]["eval_loss"], least);
+}
+
+#[test]
+fn fine_tuning_starts_from_the_model_and_improves_it() {
+    let place = Place::new();
+    let stories = corpus(&place);
+    let loss = |folder: &str| {
+        let args = ["eval", folder, "--data", stories, "--block-size", "16"];
+        place.json(&args)["loss"].as_f64().unwrap()
+    };
+    let before = loss(&model("bbpe-trained"));
+    fine_tune(&place, "tuned", &["--num-train-epochs", "3", "--learning-rate", "3e-3"]);
+    let first = losses(&place, "tuned")[0];
+    assert!((first - before).abs() < 0.5, "{first} is far from {before}");
+    assert!(loss("tuned") < before - 0.3);
+}
+
+#[test]
+fn one_seed_is_one_run_and_shuffling_can_be_switched_off() {
+    let place = Place::new();
+    for (output, options) in [
+        ("a", &[][..]),
+        ("b", &[]),
+        ("c", &["--seed", "7"]),
+        ("d", &["--no-shuffle", "--dropout", "0"]),
+        ("e", &["--no-shuffle", "--dropout", "0", "--seed", "7"]),
+    ] {
+        let size = ["--per-device-batch-size", "4", "--num-train-epochs", "1"];
+        fine_tune(&place, output, &[&size[..], options].concat());
+    }
+    let losses = |output| losses(&place, output);
+    assert_eq!(losses("a"), losses("b"));
+    assert_ne!(losses("a"), losses("c"));
+    assert_eq!(losses("d"), losses("e"), "nothing is random without order and dropout");
+    assert_eq!(
+        fs::read(place.path("a/model.safetensors")).unwrap(),
+        fs::read(place.path("b/model.safetensors")).unwrap()
+    );
+}
+
+#[test]
+fn the_best_weights_can_be_kept() {
+    let place = Place::new();
+    let options = ["--valid-fraction", "0.25", "--learning-rate", "1", "--max-steps", "6"];
+    let more = ["--eval-steps", "1", "--load-best-model-at-end", "--warmup-steps", "3"];
+    fine_tune(&place, "best", &[&options[..], &more].concat());
+    let lines = metrics(&place, "best");
+    let losses: Vec<f64> = lines.iter().filter_map(|line| line["eval_loss"].as_f64()).collect();
+    let least = losses.iter().copied().fold(f64::INFINITY, f64::min);
+    assert!(least < losses[losses.len() - 1], "{losses:?}");
+    let args = ["eval", "best", "--data", "stories.jsonl", "--block-size", "16"];
+    let kept = place.json(&args)["loss"].as_f64().unwrap();
+    assert!(kept < 1.2 * least, "{kept} is far from {least}");
+}
+
+#[test]
+fn people_get_progress_and_a_table_apart() {
+    let place = Place::new();
+    let (stories, model) = (corpus(&place), model("bbpe-trained"));
+    let args = ["train", "--model", &model, "--data", stories, "--valid-data", stories];
+    let args = [&args[..], &["--max-steps", "2", "--output", "tuned"]].concat();
+    let ran = place.ok(&args);
+    assert!(ran.stdout.contains("training loss") && ran.stdout.contains(" * "), "{}", ran.stdout);
+    assert!(ran.stderr.contains("validation loss") && ran.stderr.ends_with("wrote tuned\n"));
+    let quiet = place.ok(&[&args[..], &["--quiet"]].concat());
+    assert_eq!(quiet.stderr, "");
+    assert!(quiet.stdout.contains("training loss"));
+}
+
+#[test]
+fn the_options_default_to_those_of_the_library() {
+    let command = TrainingConfig::augment_args(clap::Command::new("train"));
+    let matches = command.get_matches_from(["train"]);
+    let found = TrainingConfig::from_arg_matches(&matches).unwrap();
+    assert_eq!(found, TrainingConfig::default());
+}
+
+#[test]
+fn options_that_cannot_be_used_are_named_and_nothing_is_written() {
+    let place = Place::new();
+    let (stories, model) = (corpus(&place), model("bbpe-trained"));
+    let args = ["train", "--model", &model, "--data", stories, "--output", "tuned"];
+    for (options, part) in [
+        (&["--learning-rate", "nan"][..], "`learning_rate` is NaN"),
+        (&["--learning-rate", "-1"], "`learning_rate` is -1"),
+        (&["--learning-rate", "inf"], "`learning_rate` is inf"),
+        (&["--num-train-epochs", "0"], "`num_train_epochs` is 0"),
+        (&["--max-steps", "0"], "`max_steps` is 0"),
+        (&["--per-device-batch-size", "0"], "`per_device_batch_size` is 0"),
+        (&["--gradient-accumulation-steps", "0"], "`gradient_accumulation_steps` is 0"),
+        (&["--adam-beta1", "1"], "`adam_beta1` is 1"),
+        (&["--weight-decay", "nan"], "`weight_decay` is NaN"),
+        (&["--max-grad-norm", "-1"], "`max_grad_norm` is -1"),
+        (&["--dropout", "1"], "`dropout` is 1"),
+        (&["--valid-fraction", "nan"], "`valid_fraction` is NaN"),
+        (&["--valid-fraction", "1"], "`valid_fraction` is 1"),
+        (&["--block-size", "49"], "`block_size` is 49, expected 2 to n_positions = 48"),
+        (&["--block-size", "0"], "`block_size` is 0"),
+        (&["--eval-steps", "2"], "`eval_steps` needs `--valid-data` or `--valid-fraction`"),
+        (&["--early-stopping-patience", "2"], "`early_stopping_patience` needs"),
+        (&["--load-best-model-at-end"], "`load_best_model_at_end` needs"),
+        (&["--valid-data", "nowhere"], "nowhere: cannot read"),
+        (&["--learning-rate", "1e38", "--max-steps", "9", "--quiet"], "at step 2"),
+    ] {
+        place.refused(&[&args[..], options].concat(), &[part]);
+    }
+}
+
+#[test]
+fn sizes_beyond_any_number_are_the_whole_data() {
+    let place = Place::new();
+    let size = "4294967296";
+    let sizes = ["--per-device-batch-size", size, "--gradient-accumulation-steps", size];
+    fine_tune(&place, "tuned", &[&sizes[..], &["--max-steps", "1"]].concat());
+    let large = "1000000000000000000";
+    fine_tune(&place, "large", &["--per-device-batch-size", large, "--max-steps", "1"]);
+    assert_eq!(losses(&place, "tuned"), losses(&place, "large"));
+}
+
+#[test]
+fn what_a_new_model_lacks_is_named() {
+    let place = Place::new();
+    let (stories, config, tokenizer) = (corpus(&place), new_model(&place), model("bbpe"));
+    fs::create_dir(place.path("empty")).unwrap();
+    place.write("small.json", r#"{"model_type": "gpt2", "vocab_size": 9}"#);
+    place.write("list.json", "[]");
+    for (config, tokenizer, part) in [
+        ("nowhere", tokenizer.as_str(), "nowhere: cannot read"),
+        ("list.json", &tokenizer, "list.json: malformed JSON"),
+        (config, "nowhere", "nowhere: "),
+        (config, "empty", "empty: there is no tokenizer.json or vocab.json"),
+        ("small.json", &tokenizer, "the tokenizer has ids up to 383"),
+    ] {
+        let args = ["train", "--config", config, "--tokenizer", tokenizer, "--data", stories];
+        place.refused(&[&args[..], &["--output", "new"]].concat(), &[part]);
+    }
+}
+
+#[test]
+fn what_must_not_be_replaced_is_kept() {
+    let place = Place::new();
+    let (stories, source) = (corpus(&place), model("bbpe"));
+    place.ok(&["convert", &source, "--output", "model", "--quiet"]);
+    fs::create_dir(place.path("other")).unwrap();
+    place.write("other/thesis.txt", "text");
+    for (model, data, output, part) in [
+        ("model", stories, "model", "`output` is model, expected another place than model"),
+        (&source, "model/vocab.json", "model", "than model/vocab.json, which is read"),
+        (&source, stories, "other", "other (a folder with other content)"),
+        (&source, stories, stories, "which is read"),
+        (&source, stories, "other/thesis.txt", "(a file)"),
+    ] {
+        place.refused(&["train", "--model", model, "--data", data, "--output", output], &[part]);
+    }
+    place.ok(&["info", "model"]);
+}
