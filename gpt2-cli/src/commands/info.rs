@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use gpt2_core::tokenizer::{Tokenizer, TokenizerKind};
 use gpt2_core::{Error, ModelFolder};
-use gpt2_infer::GenerationConfig;
 use serde_json::{Value, json};
 
-use super::Outcome;
+use super::{Outcome, check_generation_config};
 use crate::args::Global;
 use crate::output;
 
@@ -22,7 +21,7 @@ pub struct InfoArgs {
 /// Checks configuration, tensor names and shapes, tokenizer and generation defaults.
 pub fn run(args: &InfoArgs, global: &Global) -> Outcome {
     let folder = global.open(&args.model)?;
-    GenerationConfig::from_pretrained(folder.path(), folder.config())?;
+    check_generation_config(&folder)?;
     let tokenizer = tokenizer(&folder)?;
     let checkpoint = folder.checkpoint()?;
     checkpoint.audit(folder.config())?;

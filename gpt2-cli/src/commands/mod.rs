@@ -39,8 +39,8 @@ fn tokenizer_for(folder: &ModelFolder, have_text: bool) -> Result<Option<Tokeniz
     }
 }
 
-/// Refuses a folder whose generation defaults are wrong, since they are copied to the new one. An
-/// option that this version does not implement is no fault of the folder.
+/// Refuses a folder whose generation defaults are wrong. An option that this version does not
+/// implement is no fault of the folder.
 fn check_generation_config(folder: &ModelFolder) -> Outcome {
     match GenerationConfig::from_pretrained(folder.path(), folder.config()) {
         Err(gpt2_infer::Error::NotImplemented { .. }) | Ok(_) => Ok(()),

@@ -58,11 +58,12 @@ fn generation_defaults_and_card_come_along() {
     for name in names(source.as_ref()) {
         fs::copy(format!("{source}/{name}"), place.path("source").join(name)).unwrap();
     }
-    // What this version does not implement is no reason to lose it.
+    // What this version does not implement is no reason to lose it, or to call the folder wrong.
     place.write("source/generation_config.json", r#"{"num_beams": 4, "eos_token_id": 0}"#);
     place.write("source/README.md", b"# A card \xff");
     place.ok(&["convert", "source", "--output", "new"]);
     assert_eq!(read_json(&place.path("new/generation_config.json"))["num_beams"], 4);
+    place.ok(&["info", "new"]);
     assert!(fs::read_to_string(place.path("new/README.md")).unwrap().starts_with("# A card"));
 }
 
