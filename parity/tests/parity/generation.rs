@@ -48,7 +48,7 @@ fn check_case(context: &str, model: &Gpt2, defaults: &GenerationConfig, case: &V
         kwargs.keys().filter(|key| !IMPLEMENTED.contains(&key.as_str())).collect();
     if !absent.is_empty() {
         match defaults.clone().merged(kwargs.clone()) {
-            Err(Error::Option { option, .. }) if absent.contains(&&option) => {}
+            Err(Error::NotImplemented { option, .. }) if absent.contains(&&option) => {}
             other => panic!("{context}: expected a refusal of one of {absent:?}, got {other:?}"),
         }
         return Verdict::Refused;

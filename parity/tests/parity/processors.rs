@@ -88,7 +88,7 @@ fn check_scores(context: &str, found: &[f32], expected: &Array) {
 /// Asserts that options are refused by an error that names one of `absent`.
 fn assert_refused(context: &str, options: Map<String, Value>, absent: &[&str]) {
     match GenerationConfig::from_object(options) {
-        Err(Error::Option { option, .. }) if absent.contains(&option.as_str()) => {}
+        Err(Error::NotImplemented { option, .. }) if absent.contains(&option.as_str()) => {}
         other => panic!("{context}: expected a refusal of one of {absent:?}, got {other:?}"),
     }
 }
