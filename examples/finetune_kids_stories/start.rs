@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use gpt2_core::tokenizer::{Tokenizer, TrainBpeOptions};
 use gpt2_core::{Gpt2, Gpt2Config, ModelFolder};
 use gpt2_train::Dataset;
-use gpt2_train::data::{Document, blocks, parse_jsonl, read_documents, split};
+use gpt2_train::data::{Document, block_size, blocks, parse_jsonl, read_documents, split};
 
 use crate::Failure;
 use crate::options::Options;
@@ -45,7 +45,8 @@ impl Start {
             None => new_model(options, &train, device)?,
         };
         let config = model.config();
-        let block_size = options.block_size.unwrap_or(BLOCK_SIZE.min(config.n_positions));
+        let given = options.block_size.unwrap_or(BLOCK_SIZE.min(config.n_positions));
+        let block_size = block_size(Some(given), config)?;
         let dataset = |set, texts: &[String]| -> Result<Dataset, Failure> {
             let ids = texts
                 .iter()

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use gpt2_core::Gpt2Config;
 use gpt2_core::tokenizer::Tokenizer;
+use gpt2_train::Example;
 use gpt2_train::data::Document;
-use gpt2_train::{Error, Example};
 
 use super::Failure;
 
@@ -62,15 +62,4 @@ pub fn tokenize(
         }
     }
     Ok(result)
-}
-
-/// The tokens of a block: those of `--block-size`, or the model's context.
-pub fn block_size(given: Option<usize>, config: &Gpt2Config) -> Result<usize, Error> {
-    let block_size = given.unwrap_or(config.n_positions);
-    if block_size < 2 || block_size > config.n_positions {
-        let expected = format!("2 to n_positions = {}", config.n_positions);
-        let found = block_size.to_string();
-        return Err(Error::Option { option: "block_size", found, expected });
-    }
-    Ok(block_size)
 }

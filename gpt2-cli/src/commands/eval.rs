@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use gpt2_core::ModelFolder;
-use gpt2_train::data::{self, read_text};
+use gpt2_train::data::{self, block_size, read_text};
 use gpt2_train::{Dataset, Error, Evaluation, evaluate};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::corpus::{block_size, have_text, read_all, tokenize};
+use super::corpus::{have_text, read_all, tokenize};
 use super::{Failure, Outcome, tokenizer_for};
 use crate::args::{Global, positive};
 use crate::output;

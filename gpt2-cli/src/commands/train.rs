@@ -9,12 +9,12 @@ use gpt2_core::pretrained::ModelToSave;
 use gpt2_core::tokenizer::Tokenizer;
 use gpt2_core::weights::StoredDType;
 use gpt2_core::{Gpt2, Gpt2Config};
-use gpt2_train::data::{Document, blocks, read_documents, split};
+use gpt2_train::data::{Document, block_size, blocks, read_documents, split};
 use gpt2_train::report::{MetricsWriter, ModelCard, TrainingProgress, epoch_table};
 use gpt2_train::{Dataset, Trainer, TrainingConfig};
 use serde_json::{Map, Value, json};
 
-use super::corpus::{block_size, read_all, tokenize};
+use super::corpus::{read_all, tokenize};
 use super::{Failure, Outcome, check_generation_config, check_output};
 use crate::args::Global;
 use crate::output;

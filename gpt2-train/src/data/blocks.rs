@@ -1,12 +1,32 @@
 //! Cutting token streams into sequences of equal length.
 
+use gpt2_core::Gpt2Config;
+
 use super::{Example, IGNORED};
+use crate::{Error, Result};
+
+/// The tokens of a block: `given`, or as many as the model's context has.
+///
+/// # Errors
+/// [`Error::Option`] when there is nothing to predict in so short a block, or it does not fit the
+/// context.
+pub fn block_size(given: Option<usize>, config: &Gpt2Config) -> Result<usize> {
+    let block_size = given.unwrap_or(config.n_positions);
+    if block_size < 2 || block_size > config.n_positions {
+        let expected = format!("2 to n_positions = {}", config.n_positions);
+        return Err(Error::option("block_size", block_size, expected));
+    }
+    Ok(block_size)
+}
 
 /// Joins documents and cuts the stream into blocks of `block_size` tokens.
 ///
 /// `separator`, usually the end-of-text token, stands between documents. The rest behind the last
 /// whole block is dropped, as `run_clm` of `transformers` does; a stream that is shorter than one
 /// block becomes one shorter block, so that little text is not no text.
+///
+/// # Panics
+/// If `block_size` is 0; [`block_size`] has checked that.
 #[must_use]
 pub fn blocks(documents: &[Vec<u32>], separator: Option<u32>, block_size: usize) -> Vec<Example> {
     let stream = join(documents, separator);
@@ -65,6 +85,17 @@ mod tests {
         assert_eq!(ids(blocks(&documents, None, 2)), [vec![1, 2], vec![3, 4]]);
         assert_eq!(ids(blocks(&documents, None, 9)), [vec![1, 2, 3, 4, 5]]);
         assert!(blocks(&[], Some(0), 3).is_empty());
+    }
+
+    #[test]
+    fn a_block_has_something_to_predict_and_fits_the_context() {
+        let config = Gpt2Config { n_positions: 8, ..Gpt2Config::gpt2() };
+        assert_eq!(block_size(None, &config).unwrap(), 8);
+        assert_eq!(block_size(Some(2), &config).unwrap(), 2);
+        for wrong in [0, 1, 9] {
+            let message = block_size(Some(wrong), &config).unwrap_err().to_string();
+            assert!(message.contains("`block_size`") && message.contains("2 to"), "{message}");
+        }
     }
 
     #[test]

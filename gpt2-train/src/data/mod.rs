@@ -7,7 +7,7 @@ mod order;
 mod split;
 
 pub use batch::ClmBatch;
-pub use blocks::{blocks, join, window_examples};
+pub use blocks::{block_size, blocks, join, window_examples};
 pub use document::{Document, parse_jsonl, read_documents, read_text};
 pub use order::epoch_order;
 pub use split::split;
