@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::read_object;
 use crate::folder::{write_file, write_folder};
+use crate::model::NamedParameter;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Checkpoint, StoredDType, TensorToWrite, write_weights};
 use crate::{Error, Gpt2, Gpt2Config, Result};
@@ -150,14 +151,7 @@ impl ModelToSave<'_> {
         let config = self.config_json();
         write_json(&folder.join(CONFIG), &config)?;
         let parameters = self.model.parameters();
-        let tensors: Vec<TensorToWrite<'_>> = parameters
-            .iter()
-            .map(|parameter| TensorToWrite {
-                name: parameter.name.clone(),
-                shape: parameter.shape.clone(),
-                read: Box::new(|| parameter.to_vec()),
-            })
-            .collect();
+        let tensors: Vec<TensorToWrite<'_>> = parameters.iter().map(TensorToWrite::from).collect();
         write_weights(folder, &tensors, self.dtype, Some(MAX_SHARD_SIZE))?;
         if let Some(tokenizer) = self.tokenizer {
             tokenizer.save(folder)?;
@@ -199,6 +193,17 @@ impl ModelToSave<'_> {
             }
         }
         object
+    }
+}
+
+impl<'a> From<&'a NamedParameter> for TensorToWrite<'a> {
+    /// The parameter, fetched from its device when its turn comes.
+    fn from(parameter: &'a NamedParameter) -> Self {
+        Self {
+            name: parameter.name.clone(),
+            shape: parameter.shape.clone(),
+            read: Box::new(|| parameter.to_vec()),
+        }
     }
 }
 

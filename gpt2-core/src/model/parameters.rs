@@ -1,7 +1,7 @@
 //! Every parameter with its name, for writers, optimizers and reports.
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
 use super::Gpt2;
 use crate::weights::names;
@@ -43,18 +43,6 @@ impl Gpt2 {
         let mut collector = Collector::default();
         self.visit(&mut collector);
         collector.found
-    }
-
-    /// A copy of the model on another device; going to or from a training device is a matter of
-    /// [`Module::train`] and [`Module::valid`] instead.
-    ///
-    /// # Errors
-    /// [`Error::Compute`] when a device fails.
-    pub fn copy_to(&self, device: &Device) -> Result<Self> {
-        let mut parameters = self.parameters().into_iter();
-        Self::from_values(self.config(), device, |_, _| {
-            parameters.next().map_or_else(|| Ok(Vec::new()), |parameter| parameter.to_vec())
-        })
     }
 }
 

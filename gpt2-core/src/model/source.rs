@@ -1,6 +1,6 @@
 //! Where a model's parameters come from: a checkpoint, or a random generator.
 
-use burn::module::{Param, ParamId};
+use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::{Error, Gpt2Config, Result};
@@ -44,8 +44,6 @@ impl<'a> TensorSource<'a> {
             return Err(Error::argument("read", found, format!("{count}, for shape {shape:?}")));
         }
         let data = TensorData::new(values, shape);
-        let mut param = Param::from_data(data, self.device);
-        param.id = ParamId::new();
-        Ok(param)
+        Ok(Param::from_data(data, self.device))
     }
 }

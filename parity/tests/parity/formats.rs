@@ -102,14 +102,7 @@ fn save(model: &Gpt2, folder: &Path, dtype: StoredDType) {
 
 fn save_in_shards(model: &Gpt2, folder: &Path, max_shard_size: u64) {
     let parameters = model.parameters();
-    let tensors: Vec<TensorToWrite<'_>> = parameters
-        .iter()
-        .map(|parameter| TensorToWrite {
-            name: parameter.name.clone(),
-            shape: parameter.shape.clone(),
-            read: Box::new(|| parameter.to_vec()),
-        })
-        .collect();
+    let tensors: Vec<TensorToWrite<'_>> = parameters.iter().map(TensorToWrite::from).collect();
     write_folder(folder, |temporary| {
         write_weights(temporary, &tensors, StoredDType::F32, Some(max_shard_size)).map(|_| ())
     })
