@@ -38,7 +38,8 @@ pub fn dropout<const D: usize>(x: Tensor<D>, p: f64, masks: &mut DropoutMasks) -
     }
     let (key, device) = (masks.next_key(), x.device());
     if device::is_cpu(&device) {
-        return x.clone() * host_mask(x.dims(), p, key, &device);
+        let mask = host_mask(x.dims(), p, key, &device);
+        return x * mask;
     }
     device.seed(key);
     let keep = x.random_like(Distribution::Bernoulli(1.0 - p));
