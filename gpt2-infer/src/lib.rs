@@ -41,7 +41,7 @@ mod reader;
 mod row;
 pub mod sample;
 
-pub use config::GenerationConfig;
+pub use config::{EarlyStopping, GenerationConfig};
 pub use error::{Error, Result};
 pub use generate::{generate, generate_with};
 pub use next::{Candidate, next_tokens};
