@@ -17,3 +17,11 @@ pub(crate) fn largest(scores: &[f32]) -> f32 {
 pub(crate) fn weight(score: f32, largest: f32) -> f64 {
     f64::from(score - largest).exp()
 }
+
+/// The logarithm of the probability of `id`, `log_softmax(scores)[id]`.
+pub(crate) fn log_probability(scores: &[f32], id: u32) -> f64 {
+    let best = largest(scores);
+    let total: f64 = scores.iter().map(|&score| weight(score, best)).sum();
+    let score = scores.get(id as usize).copied().unwrap_or(f32::NEG_INFINITY);
+    f64::from(score - best) - total.ln()
+}

@@ -7,11 +7,10 @@ use crate::{Error, Result};
 
 /// Records of how a file was made, the form of Python's results, and what changes only the speed
 /// or concerns only encoder-decoder models: the ids are the same whatever they say.
-const IGNORED: [&str; 31] = [
+const IGNORED: [&str; 30] = [
     "_commit_hash",
     "_from_model_config",
     "_original_object_hash",
-    "assistant_confidence_threshold",
     "assistant_early_exit",
     "assistant_lookbehind",
     "cache_config",

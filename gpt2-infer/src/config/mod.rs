@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::Result;
 
-pub(crate) use length::Lengths;
+pub(crate) use length::{Lengths, kept};
 
 /// File of a model folder that holds the defaults of generation.
 const FILE: &str = "generation_config.json";
@@ -84,8 +84,10 @@ pub struct GenerationConfig {
     pub prompt_lookup_num_tokens: Option<usize>,
     /// Longest run of tokens that is looked up by `prompt_lookup_num_tokens`.
     pub max_matching_ngram_size: usize,
-    /// Tokens that a [draft model](crate::Generator::with_draft_model) guesses at a time.
+    /// Most tokens that a [draft model](crate::Generator::with_draft_model) guesses at a time.
     pub num_assistant_tokens: usize,
+    /// A draft model stops guessing at a token that it gives less than this probability; in [0, 1].
+    pub assistant_confidence_threshold: f64,
 
     // What changes the scores.
     /// Divides the scores; positive. Below 1 likely tokens become likelier.
@@ -185,6 +187,7 @@ impl Default for GenerationConfig {
             prompt_lookup_num_tokens: None,
             max_matching_ngram_size: 2,
             num_assistant_tokens: 20,
+            assistant_confidence_threshold: 0.4,
             temperature: 1.0,
             top_k: 50,
             top_p: 1.0,

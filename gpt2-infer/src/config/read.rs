@@ -7,7 +7,7 @@ use super::{EarlyStopping, GenerationConfig};
 use crate::Result;
 
 /// Every field of [`GenerationConfig`].
-pub(super) const FIELDS: [&str; 40] = [
+pub(super) const FIELDS: [&str; 41] = [
     "max_length",
     "max_new_tokens",
     "min_length",
@@ -22,6 +22,7 @@ pub(super) const FIELDS: [&str; 40] = [
     "prompt_lookup_num_tokens",
     "max_matching_ngram_size",
     "num_assistant_tokens",
+    "assistant_confidence_threshold",
     "temperature",
     "top_k",
     "top_p",
@@ -129,6 +130,8 @@ impl GenerationConfig {
                 .usize("max_matching_ngram_size", self.max_matching_ngram_size)?,
             num_assistant_tokens: fields
                 .usize("num_assistant_tokens", self.num_assistant_tokens)?,
+            assistant_confidence_threshold: fields
+                .f64("assistant_confidence_threshold", self.assistant_confidence_threshold)?,
             ..self
         })
     }

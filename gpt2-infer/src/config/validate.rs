@@ -98,6 +98,11 @@ impl GenerationConfig {
         {
             return Err(Error::option("max_time", seconds, "a positive number of seconds"));
         }
+        let threshold = self.assistant_confidence_threshold;
+        if !(0.0..=1.0).contains(&threshold) {
+            let option = "assistant_confidence_threshold";
+            return Err(Error::option(option, threshold, "a number from 0 to 1"));
+        }
         if !self.length_penalty.is_finite() {
             return Err(Error::option("length_penalty", self.length_penalty, "a finite number"));
         }
