@@ -1,6 +1,6 @@
 //! Reads sequences with the model: scores of each one's next token.
 
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use gpt2_core::{Error as CoreError, Gpt2, Gpt2Batch, KvCache};
 
 use crate::Result;
@@ -19,10 +19,8 @@ pub(crate) struct Reader<'a> {
 #[derive(Debug)]
 struct ReadRows {
     cache: KvCache,
-    /// For each sequence of the cache, the number of its row.
+    /// For each row of the cache, the number of the sequence's row.
     rows: Vec<usize>,
-    /// For each sequence of the cache, the padding in front of it.
-    padding: Vec<usize>,
 }
 
 impl<'a> Reader<'a> {
@@ -40,11 +38,8 @@ impl<'a> Reader<'a> {
     pub fn scores(&mut self, rows: &[Row]) -> Result<Vec<f32>> {
         let live: Vec<usize> = (0..rows.len()).filter(|&row| rows[row].is_live()).collect();
         let hidden = match &mut self.read {
-            Some(read) if read.cache.len() < read.cache.capacity() => {
-                read.one_more(self.model, rows, &live, &self.device)
-            }
-            // Finished rows and their padding may have taken up the room: read the others again.
-            _ => self.whole(rows, &live)?,
+            Some(read) => read.one_more(self.model, rows, &live, &self.device)?,
+            None => self.whole(rows, &live)?,
         };
         Ok(self.model.head(hidden).try_into_vec_as::<f32>().map_err(CoreError::compute)?)
     }
@@ -53,72 +48,52 @@ impl<'a> Reader<'a> {
     fn whole(&mut self, rows: &[Row], live: &[usize]) -> Result<Tensor<2>> {
         let texts: Vec<Vec<u32>> = live.iter().map(|&row| rows[row].ids.clone()).collect();
         let config = self.model.config();
-        let batch = Gpt2Batch::left_padded(&texts, config, &self.device)?;
+        let batch = Gpt2Batch::right_padded(&texts, config, &self.device)?;
+        let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
         if !self.use_cache {
-            return Ok(last_position(self.model.hidden(&batch)));
+            return Ok(last_positions(self.model.hidden(&batch), &lengths));
         }
-        let width = texts.iter().map(Vec::len).max().unwrap_or_default();
-        let missing = live.iter().map(|&row| rows[row].lengths.end - rows[row].ids.len()).max();
+        let longest = lengths.iter().copied().max().unwrap_or_default();
         // The last token of a row is not read any more.
-        let capacity = (width + missing.unwrap_or_default()).saturating_sub(1);
-        let capacity = capacity.clamp(width, config.n_positions.max(width));
+        let end = live.iter().map(|&row| rows[row].lengths.end).max().unwrap_or_default();
+        let capacity = end.saturating_sub(1).clamp(longest, config.n_positions.max(longest));
         let mut cache = KvCache::new(config, live.len(), capacity, &self.device)?;
         let hidden = self.model.hidden_cached(&batch, &mut cache);
-        let padding = texts.iter().map(|ids| width - ids.len()).collect();
-        self.read = Some(ReadRows { cache, rows: live.to_vec(), padding });
-        Ok(last_position(hidden))
+        self.read = Some(ReadRows { cache, rows: live.to_vec() });
+        Ok(last_positions(hidden, &lengths))
     }
 }
 
 impl ReadRows {
-    /// Reads the last token of every row; `[live, embd]`.
+    /// Reads the last token of every live row; `[live, embd]`. Finished rows are dropped.
     fn one_more(
         &mut self,
         model: &Gpt2,
         rows: &[Row],
         live: &[usize],
         device: &Device,
-    ) -> Tensor<2> {
-        // A finished row keeps its place and reads anything: no other row sees it.
-        let ids = self.rows.iter().map(|&row| match rows[row].is_live() {
-            true => rows[row].ids.last().map_or(0, |&id| id as i32),
-            false => 0,
-        });
-        let batch = self.batch(ids.collect(), device);
-        let hidden = last_position(model.hidden_cached(&batch, &mut self.cache));
-        if live.len() == self.rows.len() {
-            return hidden;
-        }
+    ) -> Result<Tensor<2>> {
         let places = (0..self.rows.len()).filter(|&place| rows[self.rows[place]].is_live());
-        let places: Vec<i32> = places.map(|place| place as i32).collect();
-        let count = places.len();
-        let places = Tensor::<1, Int>::from_data(TensorData::new(places, [count]), device);
-        hidden.select(0, places)
-    }
-
-    /// One token for each sequence of the cache, with mask and positions where there is padding.
-    fn batch(&self, ids: Vec<i32>, device: &Device) -> Gpt2Batch {
-        let (count, past) = (ids.len(), self.cache.len());
-        let input_ids = Tensor::from_data(TensorData::new(ids, [count, 1]), device);
-        if self.padding.iter().all(|&padding| padding == 0) {
-            return Gpt2Batch::from_tensor(input_ids);
-        }
-        let visible = |&padding: &usize| (0..=past).map(move |at| at >= padding);
-        let mask: Vec<bool> = self.padding.iter().flat_map(visible).collect();
-        let mask = Tensor::<2, Bool>::from_data(TensorData::new(mask, [count, past + 1]), device);
-        let positions: Vec<i32> =
-            self.padding.iter().map(|&padding| (past - padding) as i32).collect();
-        let positions = Tensor::from_data(TensorData::new(positions, [count, 1]), device);
-        Gpt2Batch {
-            attention_mask: Some(mask),
-            position_ids: Some(positions),
-            ..Gpt2Batch::from_tensor(input_ids)
-        }
+        self.cache.select(&places.collect::<Vec<_>>())?;
+        self.rows = live.to_vec();
+        let last = |&row: &usize| rows[row].ids.last().map_or(0, |&id| id as i32);
+        let ids: Vec<i32> = live.iter().map(last).collect();
+        let ids = TensorData::new(ids, [live.len(), 1]);
+        let batch = Gpt2Batch::from_tensor(Tensor::from_data(ids, device));
+        let hidden = model.hidden_cached(&batch, &mut self.cache);
+        Ok(last_positions(hidden, &vec![1; live.len()]))
     }
 }
 
-/// `[batch, seq, embd]` to `[batch, embd]`.
-fn last_position(hidden: Tensor<3>) -> Tensor<2> {
+/// `[batch, seq, embd]` to `[batch, embd]`, by the last token of each row.
+fn last_positions(hidden: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
     let [batch, seq, embd] = hidden.dims();
-    hidden.narrow(1, seq - 1, 1).reshape([batch, embd])
+    let flat = hidden.reshape([batch * seq, embd]);
+    if seq == 1 {
+        return flat;
+    }
+    let last = lengths.iter().enumerate().map(|(row, length)| (row * seq + length - 1) as i32);
+    let last = TensorData::new(last.collect::<Vec<_>>(), [batch]);
+    let last = Tensor::<1, Int>::from_data(last, &flat.device());
+    flat.select(0, last)
 }
