@@ -104,7 +104,7 @@ fn plan(model: &Gpt2, prompts: &[Vec<u32>], config: &GenerationConfig) -> Result
                 sequence,
                 ids: ids.clone(),
                 lengths,
-                processors: LogitsProcessors::from_config(config, ids.len())?,
+                processors: LogitsProcessors::from_config(config, ids.len(), lengths.end)?,
                 sampler: match config.do_sample {
                     true => Sampler::multinomial(seed, streams.next(&ids)),
                     false => Sampler::greedy(),
