@@ -106,9 +106,11 @@ fn processor_of_tokens(
 }
 
 /// Scores and histories that the processors of a root were given.
-struct Inputs {
-    scores: Array,
-    histories: Vec<Vec<u32>>,
+pub struct Inputs {
+    /// One row of scores for each history.
+    pub scores: Array,
+    /// Tokens so far.
+    pub histories: Vec<Vec<u32>>,
 }
 
 impl Inputs {
@@ -132,8 +134,8 @@ fn check_scores(context: &str, found: &[f32], expected: &Array, tolerance: Toler
     assert_close(context, found, expected, tolerance, |at| !out(at[0] * width + at[1]));
 }
 
-/// Every root with processors: its whole file, its arrays, and what most processors were given.
-fn with_processors() -> impl Iterator<Item = (&'static Root, Value, Arrays, Inputs)> {
+/// Every root with processors, with its whole file, its arrays, and what most processors were given.
+pub fn with_processors() -> impl Iterator<Item = (&'static Root, Value, Arrays, Inputs)> {
     roots().iter().filter(|root| root.has("processors.json")).map(|root| {
         let arrays = Arrays::open(root.expected("processors.safetensors"));
         let inputs = Inputs { scores: arrays.floats("scores"), histories: arrays.ids("input_ids") };
@@ -198,7 +200,7 @@ fn every_processor_equals_its_twin() {
 }
 
 /// The options of a chain.
-fn chain_options(chain: &Value) -> GenerationConfig {
+pub fn chain_options(chain: &Value) -> GenerationConfig {
     let mut options = chain["kwargs"].as_object().expect("kwargs").clone();
     options.entry("do_sample").or_insert(true.into());
     options.insert("eos_token_id".to_string(), 0.into());
@@ -206,7 +208,7 @@ fn chain_options(chain: &Value) -> GenerationConfig {
 }
 
 /// The processors of a chain after a prompt.
-fn chain_list(options: &GenerationConfig, prompt_length: usize) -> LogitsProcessors {
+pub fn chain_list(options: &GenerationConfig, prompt_length: usize) -> LogitsProcessors {
     // A length that no history comes near to.
     LogitsProcessors::from_config(options, prompt_length, 1000).expect("good options")
 }
