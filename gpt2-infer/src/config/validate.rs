@@ -3,7 +3,10 @@
 use gpt2_core::Gpt2Config;
 
 use super::GenerationConfig;
-use crate::logits::{RepetitionPenalty, Temperature, TopP};
+use crate::logits::{
+    EpsilonCutoff, EtaCutoff, ExponentialDecayLengthPenalty, MinP, NoBadWords, RepetitionPenalty,
+    SequenceBias, Temperature, TopP, TypicalP,
+};
 use crate::{Error, Result};
 
 /// Sequences and beams of one prompt are computed side by side; beyond this no machine holds them.
@@ -21,6 +24,7 @@ impl GenerationConfig {
         self.check_ids(model.vocab_size)?;
         self.check_sequences()?;
         self.check_lengths()?;
+        self.check_forced()?;
         match self.sliding_window {
             Some(window) if window == 0 || window > model.n_positions => {
                 let expected = format!("1 to n_positions = {}", model.n_positions);
@@ -84,10 +88,9 @@ impl GenerationConfig {
                 return Err(Error::option(option, 0, "at least 1"));
             }
         }
-        for (option, value) in [
-            ("num_beams", self.num_beams),
-            ("num_return_sequences", self.num_return_sequences),
-        ] {
+        for (option, value) in
+            [("num_beams", self.num_beams), ("num_return_sequences", self.num_return_sequences)]
+        {
             if value > MOST_SEQUENCES {
                 let expected = format!("1 to {MOST_SEQUENCES}");
                 return Err(Error::option(option, value, expected));
@@ -114,8 +117,46 @@ impl GenerationConfig {
         if self.do_sample || self.temperature != 0.0 {
             Temperature::new(self.temperature)?;
         }
+        self.check_processors()
+    }
+
+    /// Checks that there is a processor for each value, neutral ones apart.
+    fn check_processors(&self) -> Result<()> {
         TopP::new(self.top_p)?;
         RepetitionPenalty::new(self.repetition_penalty)?;
+        self.min_p.map(MinP::new).transpose()?;
+        if self.typical_p != 1.0 {
+            TypicalP::new(self.typical_p)?;
+        }
+        if self.epsilon_cutoff != 0.0 {
+            EpsilonCutoff::new(self.epsilon_cutoff)?;
+        }
+        if self.eta_cutoff != 0.0 {
+            EtaCutoff::new(self.eta_cutoff)?;
+        }
+        if !self.sequence_bias.is_empty() {
+            SequenceBias::new(&self.sequence_bias)?;
+        }
+        if !self.bad_words_ids.is_empty() {
+            NoBadWords::new(&self.bad_words_ids, &self.eos_token_id)?;
+        }
+        Ok(())
+    }
+
+    /// Checks what is favoured or forced: that there is such a token, and that it is possible.
+    fn check_forced(&self) -> Result<()> {
+        if let Some(penalty) = self.exponential_decay_length_penalty {
+            ExponentialDecayLengthPenalty::new(penalty, 0, self.eos_token_id.clone())?;
+        }
+        let bos: Vec<u32> = self.forced_bos_token_id.into_iter().collect();
+        let forced =
+            [("forced_bos_token_id", &bos), ("forced_eos_token_id", &self.forced_eos_token_id)];
+        for (option, ids) in forced {
+            if !ids.is_empty() && ids.iter().all(|id| self.suppress_tokens.contains(id)) {
+                let expected = "a token that suppress_tokens does not rule out";
+                return Err(Error::option(option, format!("{ids:?}"), expected));
+            }
+        }
         Ok(())
     }
 

@@ -67,6 +67,10 @@ pub const CACHED: Tolerance = relative("cached decoding", 1e-5);
 /// Scores after processors: measured 0; this is one rounding.
 pub const SCORES: Tolerance = absolute("processed scores", 1e-6);
 
+/// Scores after they became logarithms of probabilities: measured 1.9e-6, one rounding at 16
+/// to 32.
+pub const LOG_PROBABILITIES: Tolerance = absolute("log probabilities", 1e-5);
+
 /// Probability of a token after a model's forward pass and the processors of a card: measured
 /// 2.1e-7.
 pub const PROBABILITY: Tolerance = absolute("probability", 2e-6);
