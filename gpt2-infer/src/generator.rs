@@ -6,7 +6,7 @@ use burn::module::Module;
 use gpt2_core::Gpt2;
 use gpt2_core::tokenizer::Tokenizer;
 
-use crate::logits::{LogitsProcessor, LogitsProcessors};
+use crate::logits::{LogitsProcessor, LogitsProcessors, PrefixAllowedTokens};
 use crate::pool::CachePool;
 use crate::session::Session;
 use crate::stop::Cancellation;
@@ -47,6 +47,7 @@ pub struct Generator {
     pub(crate) model: Gpt2,
     pub(crate) tokenizer: Option<Tokenizer>,
     pub(crate) draft_model: Option<Gpt2>,
+    pub(crate) prefix_allowed_tokens: Option<PrefixAllowedTokens>,
     pub(crate) processors: LogitsProcessors,
     pub(crate) cancellation: Cancellation,
     pub(crate) pool: CachePool,
@@ -62,6 +63,7 @@ impl Generator {
             model: model.valid(),
             tokenizer: None,
             draft_model: None,
+            prefix_allowed_tokens: None,
             processors: LogitsProcessors::new(),
             cancellation: Cancellation::new(),
             pool: CachePool::default(),
@@ -93,6 +95,13 @@ impl Generator {
             return Err(Error::option("draft_model", found, expected));
         }
         Ok(Self { draft_model: Some(draft_model.valid()), ..self })
+    }
+
+    /// Lets only tokens follow that a function of the text allows, as `transformers`'
+    /// `prefix_allowed_tokens_fn`: the way to make a model keep to a grammar or a list.
+    #[must_use]
+    pub fn with_prefix_allowed_tokens(self, constraint: PrefixAllowedTokens) -> Self {
+        Self { prefix_allowed_tokens: Some(constraint), ..self }
     }
 
     /// Adds a processor of the caller's, which is applied to every sequence after those that forbid

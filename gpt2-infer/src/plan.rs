@@ -29,8 +29,13 @@ pub(crate) fn rows(
         let ids = prompt::to_continue(index, given, config, model)?;
         let lengths = Lengths::new(config, index, ids.len(), model.n_positions)?;
         let stop = StopMatcher::new(config, generator.tokenizer.as_ref(), &ids)?;
-        let processors =
-            LogitsProcessors::with_own(config, ids.len(), lengths.end, &generator.processors)?;
+        let processors = LogitsProcessors::from_config_with(
+            config,
+            ids.len(),
+            lengths.end,
+            generator.prefix_allowed_tokens.clone(),
+            generator.processors.clone(),
+        )?;
         for sequence in 0..sequences {
             let sampler = match config.do_sample {
                 true => Sampler::multinomial(seed, streams.next(&ids)),

@@ -82,6 +82,12 @@ impl Softmax {
     }
 }
 
+/// The logarithm of the probability of `id`, `log_softmax(scores)[id]`.
+pub(crate) fn log_probability(scores: &[f32], id: u32) -> f64 {
+    let score = scores.get(id as usize).copied().unwrap_or(f32::NEG_INFINITY);
+    Softmax::of(scores).log_probability(score)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,12 +119,4 @@ mod tests {
         assert!((softmax.score(0.25) - 1.0).abs() < 1e-7);
         assert!((softmax.entropy - 1.5 * 2f64.ln()).abs() < 1e-7);
     }
-}
-
-/// The logarithm of the probability of `id`, `log_softmax(scores)[id]`.
-pub(crate) fn log_probability(scores: &[f32], id: u32) -> f64 {
-    let best = largest(scores);
-    let total: f64 = scores.iter().map(|&score| weight(score, best)).sum();
-    let score = scores.get(id as usize).copied().unwrap_or(f32::NEG_INFINITY);
-    f64::from(score - best) - total.ln()
 }

@@ -1,12 +1,11 @@
 //! Beam search and beam sampling.
 //!
 //! Equals `_beam_search` of `transformers` 5.23 for a prompt alone, in single precision as there:
-//! every step weighs the continuations of all beams of a prompt against each other
-//! ([`candidates`]), and beams that have ended are kept apart from those that go on ([`state`]).
+//! every step weighs the continuations of all beams of a prompt against each other, and beams
+//! that have ended are kept apart from those that go on.
 //! Where options leave fewer continuations than there are beams there are fewer beams for a while,
 //! where `transformers` fills them up with copies.
 
-mod candidates;
 mod state;
 
 use self::state::Beams;

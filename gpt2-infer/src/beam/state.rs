@@ -1,6 +1,5 @@
 //! The beams of one prompt.
 
-use super::candidates::{Candidate, best};
 use crate::config::EarlyStopping;
 use crate::probability::{largest, weight};
 use crate::row::{FinishReason, Row, Sequence, no_token};
@@ -35,6 +34,17 @@ struct Finished {
     /// Sum of log-probabilities over the length to the power of the penalty.
     score: f32,
     reason: FinishReason,
+}
+
+/// A token that may follow a beam.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    /// Which beam it follows.
+    beam: usize,
+    /// The token.
+    id: u32,
+    /// Log-probability of the beam with it.
+    score: f32,
 }
 
 /// A candidate, and whether its text ends with it.
@@ -99,16 +109,17 @@ impl Beams {
         Ok(parents)
     }
 
-    /// Enough of the best continuations that `num_beams` remain when others end.
+    /// Enough of the best continuations, or of drawn ones, that `num_beams` remain when others end.
     fn candidates(
         &mut self,
         scores: &mut [f32],
         config: &GenerationConfig,
     ) -> Result<Vec<Candidate>> {
         let vocab = scores.len() / self.running.len();
+        scores.chunks_exact_mut(vocab).for_each(log_softmax);
+        let texts: Vec<&[u32]> = self.running.iter().map(|beam| beam.ids.as_slice()).collect();
+        self.row.processors.process_beams(&texts, scores);
         for (beam, scores) in self.running.iter().zip(scores.chunks_exact_mut(vocab)) {
-            log_softmax(scores);
-            self.row.processors.process(&beam.ids, scores);
             if largest(scores) == f32::INFINITY || scores.iter().any(|score| score.is_nan()) {
                 return Err(no_token(scores, beam.ids.len()));
             }
@@ -117,16 +128,12 @@ impl Beams {
             }
         }
         let count = (1 + config.eos_token_id.len()).max(2) * config.num_beams;
-        let found = match config.do_sample {
-            true => {
-                let places = self.row.sampler.draw_without_replacement(scores, count);
-                let at = |&place: &u32| {
-                    Candidate::at(place as usize, vocab, scores[place as usize])
-                };
-                places.iter().map(at).collect()
-            }
-            false => best(scores, vocab, count),
+        let places = self.row.sampler.draw_without_replacement(scores, count);
+        let candidate = |&place: &u32| {
+            let place = place as usize;
+            Candidate { beam: place / vocab, id: (place % vocab) as u32, score: scores[place] }
         };
+        let found: Vec<Candidate> = places.iter().map(candidate).collect();
         match found.is_empty() {
             true => Err(no_token(scores, self.running[0].ids.len())),
             false => Ok(found),

@@ -43,8 +43,9 @@ impl Lengths {
             (Some(new), _) if new > longest - prompt => {
                 let room = longest - prompt;
                 let context = limit(config, n_positions);
-                let expected =
-                    format!("at most {room} after the {prompt} tokens of prompt {index}: {context}");
+                let expected = format!(
+                    "at most {room} after the {prompt} tokens of prompt {index}: {context}"
+                );
                 return Err(Error::option("max_new_tokens", new, expected));
             }
             (Some(new), _) => prompt + new,

@@ -54,13 +54,17 @@ pub(crate) use select::sorted_while;
 
 use std::fmt::Debug;
 
+use dyn_clone::DynClone;
+
 use crate::{Error, Result};
 
 /// Score of a token that must not be chosen.
 pub const EXCLUDED: f32 = f32::NEG_INFINITY;
 
 /// Changes the scores of the next token of one sequence.
-pub trait LogitsProcessor: Debug + Send + Sync {
+///
+/// It is `Clone`, since every sequence has processors of its own.
+pub trait LogitsProcessor: Debug + DynClone + Send + Sync {
     /// Changes `scores`, one for each token of the vocabulary, in place; [`EXCLUDED`] rules a
     /// token out.
     ///
@@ -78,6 +82,8 @@ pub trait LogitsProcessor: Debug + Send + Sync {
         }
     }
 }
+
+dyn_clone::clone_trait_object!(LogitsProcessor);
 
 impl LogitsProcessor for Box<dyn LogitsProcessor> {
     fn process(&mut self, ids: &[u32], scores: &mut [f32]) {
@@ -103,7 +109,7 @@ impl LogitsProcessor for Box<dyn LogitsProcessor> {
 /// assert_eq!(scores, [EXCLUDED, 6.0, 4.0]);
 /// # Ok::<(), gpt2_infer::Error>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct LogitsProcessors(Vec<Box<dyn LogitsProcessor>>);
 
 impl LogitsProcessors {

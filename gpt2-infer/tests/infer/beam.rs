@@ -42,7 +42,8 @@ fn as_many_beams_as_tokens_find_the_best_of_all_texts() {
 fn a_prompt_gives_in_a_batch_what_it_gives_alone() {
     let ends: Vec<u32> = (0..25).collect();
     for early_stopping in [EarlyStopping::False, EarlyStopping::True, EarlyStopping::Never] {
-        let config = GenerationConfig { early_stopping, eos_token_id: ends.clone(), ..beams(4, 12) };
+        let config =
+            GenerationConfig { early_stopping, eos_token_id: ends.clone(), ..beams(4, 12) };
         let sampled = GenerationConfig { do_sample: true, seed: Some(4), ..config.clone() };
         for config in [config, sampled] {
             let together = generate(&model(), &prompts(), &config).unwrap();

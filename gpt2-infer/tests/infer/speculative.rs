@@ -91,7 +91,10 @@ fn prompt_look_up_changes_no_token() {
             let expected = plain.generate(&prompts(), &config).unwrap();
             let found = plain.generate(&prompts(), &looked_up).unwrap();
             for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
-                assert_eq!((&found.ids, found.finish_reason), (&expected.ids, expected.finish_reason));
+                assert_eq!(
+                    (&found.ids, found.finish_reason),
+                    (&expected.ids, expected.finish_reason)
+                );
             }
         }
     }
@@ -101,11 +104,8 @@ fn prompt_look_up_changes_no_token() {
 fn guesses_reach_the_end_of_the_context_and_go_beyond_it() {
     let plain = Generator::new(&model());
     let drafted = plain.clone().with_draft_model(&other_model(model_config(), 3)).unwrap();
-    let to_the_end = GenerationConfig {
-        max_length: Some(POSITIONS + 1),
-        max_new_tokens: None,
-        ..greedy(1)
-    };
+    let to_the_end =
+        GenerationConfig { max_length: Some(POSITIONS + 1), max_new_tokens: None, ..greedy(1) };
     assert_same(&drafted, &plain, &to_the_end);
     let beyond = GenerationConfig { sliding_window: Some(10), ..greedy(60) };
     assert_same(&drafted, &plain, &beyond);

@@ -104,7 +104,8 @@ fn async_code_gets_the_same_pieces() {
     let (tokenizer, model) = text_model();
     let generator = Generator::new(&model).with_tokenizer(&tokenizer);
     let prompt = tokenizer.encode_ids("tiga").unwrap();
-    let mut stream = generator.stream(&prompt, &sampled(25, 2), true).unwrap().into_async().unwrap();
+    let mut stream =
+        generator.stream(&prompt, &sampled(25, 2), true).unwrap().into_async().unwrap();
     let found = block_on(async move {
         let mut found = Vec::new();
         while let Some(piece) = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).await {
