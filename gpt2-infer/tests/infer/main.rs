@@ -3,8 +3,11 @@
 mod batch;
 mod cache;
 mod config;
+mod features;
 mod finish;
+mod likelihood;
 mod next;
+mod pipeline;
 mod sampling;
 mod stream;
 mod support;
