@@ -4,6 +4,7 @@ mod bad;
 mod compare;
 mod decode;
 mod evaluation;
+mod features;
 mod formats;
 mod forward;
 mod generation;
