@@ -69,6 +69,7 @@ def write_expected(root, named, tokenizer, check):
     paths = inside("training.json"), inside("training.safetensors")
     noise["training"] = training.write_training(base, tokenizer, *paths)
     noise["evaluation"] = expected.write_evaluation(trained, tokenizer, inside("evaluation.json"))
+    expected.write_features(base, tokenizer, inside("features"))
     expected.write_tokenization(tokenizer, inside("tokenization"))
     generated = [("bbpe", base), ("bbpe-trained", trained)]
     noise["beam_scores"] = generation.write_generation(generated, tokenizer, inside("generation.json"))

@@ -55,6 +55,8 @@ pub enum Command {
     Generate(Box<commands::generate::GenerateArgs>),
     /// Show the most likely next tokens of a prompt
     Next(Box<commands::next::NextArgs>),
+    /// Show the hidden states of prompts
+    Features(commands::features::FeaturesArgs),
     /// Measure loss, perplexity and accuracy on a text
     Eval(commands::eval::EvalArgs),
     /// Run a model on raw tensors and write what it computes

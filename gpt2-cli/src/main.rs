@@ -31,6 +31,7 @@ fn run(cli: &Cli) -> commands::Outcome {
         Command::Info(args) => commands::info::run(args, global),
         Command::Generate(args) => commands::generate::run(args, global),
         Command::Next(args) => commands::next::run(args, global),
+        Command::Features(args) => commands::features::run(args, global),
         Command::Eval(args) => commands::eval::run(args, global),
         Command::Forward(args) => commands::forward::run(args, global),
         Command::Encode(args) => commands::tokens::encode(args, global),

@@ -59,6 +59,24 @@ pub enum Error {
         /// What would have been right.
         expected: String,
     },
+    /// A text whose loss cannot be measured.
+    #[error("the text has {found}, expected {expected}")]
+    Text {
+        /// What it has.
+        found: String,
+        /// What would have been right.
+        expected: String,
+    },
+    /// A continuation of a prompt that cannot be scored.
+    #[error("continuation {index} has {found}, expected {expected}")]
+    Continuation {
+        /// Which of the continuations, counted from 0.
+        index: usize,
+        /// What it has.
+        found: String,
+        /// What would have been right.
+        expected: String,
+    },
     /// The scores of the next token leave nothing to choose from.
     #[error("no token can follow the {length} tokens of a sequence: {reason}")]
     NoToken {
@@ -102,6 +120,20 @@ impl Error {
     /// A prompt that cannot be continued.
     pub fn prompt(index: usize, found: impl fmt::Display, expected: impl fmt::Display) -> Self {
         Self::Prompt { index, found: found.to_string(), expected: expected.to_string() }
+    }
+
+    /// A text whose loss cannot be measured.
+    pub fn text(found: impl fmt::Display, expected: impl fmt::Display) -> Self {
+        Self::Text { found: found.to_string(), expected: expected.to_string() }
+    }
+
+    /// A continuation that cannot be scored.
+    pub fn continuation(
+        index: usize,
+        found: impl fmt::Display,
+        expected: impl fmt::Display,
+    ) -> Self {
+        Self::Continuation { index, found: found.to_string(), expected: expected.to_string() }
     }
 
     /// Names the file that an option comes from, unless it is named already.

@@ -57,18 +57,15 @@ pub fn next_tokens(
         return Err(Error::option("top", top, "at least 1"));
     }
     let model_config = model.config();
-    let bos_token_id = match processed {
+    let ids = match processed {
         Some(config) => {
             config.validate(model_config)?;
-            config.bos_token_id
+            let ids = prompt::prepare(0, prompt_ids, config.bos_token_id, model_config)?;
+            prompt::check_length(0, ids.len(), model_config)?;
+            ids
         }
-        None => model_config.bos_token_id.filter(|&id| (id as usize) < model_config.vocab_size),
+        None => prompt::prepare_whole(0, prompt_ids, model_config)?,
     };
-    let ids = prompt::prepare(0, prompt_ids, bos_token_id, model_config)?;
-    if ids.len() > model_config.n_positions {
-        let expected = format!("at most n_positions = {}", model_config.n_positions);
-        return Err(Error::prompt(0, format!("{} tokens", ids.len()), expected));
-    }
     let mut scores = last_scores(model, &ids)?;
     if let Some(config) = processed {
         // Where nothing could be generated, there is no end at which a token is forced.

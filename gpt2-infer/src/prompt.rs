@@ -43,11 +43,39 @@ pub(crate) fn prepare(
         }
         (ids, _) => ids.to_vec(),
     };
-    match ids.iter().find(|&&id| id as usize >= model.vocab_size) {
-        Some(id) => {
-            let expected = format!("ids less than vocab_size = {}", model.vocab_size);
-            Err(Error::prompt(index, format!("token id {id}"), expected))
-        }
+    match unknown_id(&ids, model) {
+        Some([found, expected]) => Err(Error::prompt(index, found, expected)),
         None => Ok(ids),
     }
+}
+
+/// The first id that is not in the vocabulary, as what was found and what was expected.
+pub(crate) fn unknown_id(ids: &[u32], model: &Gpt2Config) -> Option<[String; 2]> {
+    let id = ids.iter().find(|&&id| id as usize >= model.vocab_size)?;
+    Some([format!("token id {id}"), format!("ids less than vocab_size = {}", model.vocab_size)])
+}
+
+/// As [`prepare`], for a prompt that is read as a whole and not continued; an empty one becomes
+/// the model's own begin-of-text token, if it has one.
+///
+/// # Errors
+/// As [`prepare`], and [`Error::Prompt`] when the prompt is longer than the context.
+pub(crate) fn prepare_whole(index: usize, prompt: &[u32], model: &Gpt2Config) -> Result<Vec<u32>> {
+    // `Gpt2Config` fills in 50256 where the file is silent, also for a smaller vocabulary.
+    let bos_token_id = model.bos_token_id.filter(|&id| (id as usize) < model.vocab_size);
+    let ids = prepare(index, prompt, bos_token_id, model)?;
+    check_length(index, ids.len(), model)?;
+    Ok(ids)
+}
+
+/// Refuses a prompt that is longer than the context.
+///
+/// # Errors
+/// [`Error::Prompt`].
+pub(crate) fn check_length(index: usize, length: usize, model: &Gpt2Config) -> Result<()> {
+    if length > model.n_positions {
+        let expected = format!("at most n_positions = {}", model.n_positions);
+        return Err(Error::prompt(index, format!("{length} tokens"), expected));
+    }
+    Ok(())
 }

@@ -85,6 +85,20 @@ def write_forward(named, folder):
     return noise
 
 
+def write_features(model, tokenizer, path):
+    """features.json and features.safetensors: the last hidden state of texts of different lengths, and its pools."""
+    rows, arrays = [], {}
+    for number, text in enumerate(texts.PROMPTS + ["x", "台所で茶を飲む"]):
+        ids = models.encode(tokenizer, text)
+        with torch.no_grad():
+            state = model.transformer(torch.tensor([ids])).last_hidden_state[0]
+        rows.append({"text": text, "input_ids": ids})
+        arrays[f"{number}.last_hidden_state"] = state
+        arrays[f"{number}.mean"], arrays[f"{number}.last"] = state.mean(0), state[-1]
+    models.write_json(path + ".json", {"model": "bbpe", "texts": rows})
+    save_arrays(arrays, path + ".safetensors")
+
+
 def gradients(model, batch):
     """`loss.backward()`, by parameter name."""
     model.zero_grad()

@@ -4,6 +4,7 @@ pub mod convert;
 mod corpus;
 pub mod devices;
 pub mod eval;
+pub mod features;
 pub mod forward;
 pub mod generate;
 mod generation;

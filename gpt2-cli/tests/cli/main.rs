@@ -3,6 +3,7 @@
 mod bad;
 mod convert;
 mod eval;
+mod features;
 mod forward;
 mod generate;
 mod info;

@@ -9,6 +9,7 @@ fn commands(model: &str) -> Vec<Vec<&str>> {
         vec!["info", model],
         vec!["generate", model, "--prompt", "a"],
         vec!["next", model, "--prompt", "a"],
+        vec!["features", model, "--prompt", "a"],
         vec!["eval", model, "--data", "a.txt"],
         vec!["forward", model, "--input", "i", "--output", "o"],
         vec!["encode", model],

@@ -7,6 +7,7 @@ pub mod attention;
 pub mod batch;
 pub mod block;
 pub mod cache;
+mod hidden_state;
 mod init;
 pub mod layers;
 pub mod mlp;

@@ -5,6 +5,7 @@ mod compare;
 mod decode;
 mod draws;
 mod evaluation;
+mod features;
 mod formats;
 mod forward;
 mod generation;
