@@ -52,7 +52,8 @@ impl HeldText {
 
 /// Length of the longest end of `text` that is a beginning of `stop` and not the whole.
 fn begun(text: &str, stop: &str) -> usize {
-    let beginning = |&length: &usize| stop.is_char_boundary(length) && text.ends_with(&stop[..length]);
+    let beginning =
+        |&length: &usize| stop.is_char_boundary(length) && text.ends_with(&stop[..length]);
     (1..stop.len()).rev().find(beginning).unwrap_or_default()
 }
 
