@@ -3,6 +3,8 @@
 //! A decoding step is bound by the speed at which memory gives the weights. A general matrix
 //! product first rearranges them in blocks, which pays only where many rows use them.
 
+use std::ops::Range;
+
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -10,9 +12,11 @@ use super::simd::{add_rows, dots, run};
 
 /// Weights below which the threads would wait for each other longer than for the memory.
 const PARALLEL: usize = 1 << 16;
-/// Fewest columns of a task: enough of each of the matrix's rows to be read in one go.
-const NARROWEST: usize = 384;
-/// Columns that tasks begin at a multiple of, so that no sum depends on the number of tasks.
+/// Columns up to which a task reads whole rows of the matrix, one behind the other.
+const WIDE: usize = 1024;
+/// Rows of the matrix that such a task reads.
+const DEEP: usize = 192;
+/// Columns that tasks begin at a multiple of, so that no sum depends on the number of threads.
 const ALIGNMENT: usize = 64;
 
 /// `x @ weight + bias`, `[rows, columns]`.
@@ -23,12 +27,27 @@ const ALIGNMENT: usize = 64;
 /// - bias: `[columns]`
 pub(super) fn linear(x: &[f32], weight: &[f32], bias: &[f32], rows: usize) -> Vec<f32> {
     let (depth, columns) = (x.len() / rows, bias.len());
-    by_columns(rows, depth, columns, |first, bias_part| {
-        let part = &bias[first..first + bias_part];
-        let mut sums = part.repeat(rows);
-        run(Linear { x, depth, weight, columns, first, sums: &mut sums, width: bias_part });
-        sums
-    })
+    let whole = Linear { x, depth, weight, columns, over: 0..depth, first: 0, width: columns };
+    if depth * columns < PARALLEL || columns > WIDE {
+        return by_columns(rows, depth, columns, |first, width| {
+            let part = Linear { first, width, ..whole.clone() };
+            part.add_to(bias[first..first + width].repeat(rows))
+        });
+    }
+    let deep = depth.div_ceil(depth.div_ceil(DEEP)).next_multiple_of(8);
+    let parts: Vec<Vec<f32>> = (0..depth.div_ceil(deep))
+        .into_par_iter()
+        .with_max_len(1)
+        .map(|task| {
+            let over = task * deep..depth.min((task + 1) * deep);
+            Linear { over, ..whole.clone() }.add_to(vec![0.0; rows * columns])
+        })
+        .collect();
+    let mut all = bias.repeat(rows);
+    for part in parts {
+        all.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+    }
+    all
 }
 
 /// `x @ weight^T`, `[rows, columns]`.
@@ -58,8 +77,7 @@ fn by_columns(
         return part(0, columns);
     }
     // Two tasks for each thread even out what other programs take from one of them.
-    let tasks = if columns / (2 * threads) < NARROWEST { threads } else { 2 * threads };
-    let width = columns.div_ceil(tasks).next_multiple_of(ALIGNMENT);
+    let width = columns.div_ceil(2 * threads).next_multiple_of(ALIGNMENT);
     let parts: Vec<Vec<f32>> = (0..columns.div_ceil(width))
         .into_par_iter()
         .with_max_len(1)
@@ -75,31 +93,53 @@ fn by_columns(
     all
 }
 
-/// Columns from `first` on, `width` of them.
+/// A part of the product: some columns, over some of the matrix's rows.
+#[derive(Clone)]
 struct Linear<'a> {
     x: &'a [f32],
     depth: usize,
     weight: &'a [f32],
     columns: usize,
+    over: Range<usize>,
     first: usize,
     width: usize,
+}
+
+impl Linear<'_> {
+    fn add_to(self, mut sums: Vec<f32>) -> Vec<f32> {
+        run(AddTo { part: self, sums: &mut sums });
+        sums
+    }
+
+    /// Adds `K` rows of the matrix at a time.
+    #[inline(always)]
+    fn by_rows<S: Simd, const K: usize>(&self, simd: S, sums: &mut [f32]) {
+        let row = |at: usize| &self.weight[at * self.columns + self.first..][..self.width];
+        let end = self.over.end - self.over.len() % K;
+        for at in (self.over.start..end).step_by(K) {
+            let rows: [&[f32]; K] = std::array::from_fn(|k| row(at + k));
+            add_to_all(simd, &self.x[at..], self.depth, rows, sums);
+        }
+        for at in end..self.over.end {
+            add_to_all(simd, &self.x[at..], self.depth, [row(at)], sums);
+        }
+    }
+}
+
+struct AddTo<'a> {
+    part: Linear<'a>,
     sums: &'a mut [f32],
 }
 
-impl WithSimd for Linear<'_> {
+impl WithSimd for AddTo<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { x, depth, weight, columns, first, width, sums } = self;
-        let row = |at: usize| &weight[at * columns + first..][..width];
-        let whole = depth - depth % 8;
-        for at in (0..whole).step_by(8) {
-            let rows: [&[f32]; 8] = std::array::from_fn(|k| row(at + k));
-            add_to_all(simd, &x[at..], depth, rows, sums);
-        }
-        for at in whole..depth {
-            add_to_all(simd, &x[at..], depth, [row(at)], sums);
+        // As many factors as there are registers for.
+        match self.sums.len() / self.part.width {
+            0..4 => self.part.by_rows::<S, 8>(simd, self.sums),
+            _ => self.part.by_rows::<S, 4>(simd, self.sums),
         }
     }
 }
@@ -121,12 +161,7 @@ fn add_to_all<S: Simd, const K: usize>(
         add_rows(simd, std::array::from_fn::<_, 4, _>(|m| factors(done + m)), rows, cut(sums));
         done += 4;
     }
-    let mut two = four.into_remainder().chunks_exact_mut(2 * width);
-    for sums in &mut two {
-        add_rows(simd, std::array::from_fn::<_, 2, _>(|m| factors(done + m)), rows, cut(sums));
-        done += 2;
-    }
-    for sums in two.into_remainder().chunks_exact_mut(width) {
+    for sums in four.into_remainder().chunks_exact_mut(width) {
         add_rows(simd, [factors(done)], rows, [sums]);
         done += 1;
     }
@@ -153,12 +188,12 @@ impl WithSimd for Transposed<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { x, depth, weight, width, sums } = self;
-        let mut rows = weight.chunks_exact(4 * depth);
+        let mut rows = weight.chunks_exact(8 * depth);
         let mut column = 0;
         for rows in &mut rows {
-            let rows: [&[f32]; 4] = std::array::from_fn(|j| &rows[j * depth..(j + 1) * depth]);
+            let rows: [&[f32]; 8] = std::array::from_fn(|j| &rows[j * depth..(j + 1) * depth]);
             dots_with_all(simd, x, depth, rows, &mut sums[column..], width);
-            column += 4;
+            column += 8;
         }
         for row in rows.remainder().chunks_exact(depth) {
             dots_with_all(simd, x, depth, [row], &mut sums[column..], width);
@@ -177,16 +212,16 @@ fn dots_with_all<S: Simd, const J: usize>(
     sums: &mut [f32],
     width: usize,
 ) {
-    let mut four = x.chunks_exact(4 * depth);
+    let mut two = x.chunks_exact(2 * depth);
     let mut done = 0;
-    for xs in &mut four {
-        let xs: [&[f32]; 4] = std::array::from_fn(|m| &xs[m * depth..(m + 1) * depth]);
+    for xs in &mut two {
+        let xs: [&[f32]; 2] = std::array::from_fn(|m| &xs[m * depth..(m + 1) * depth]);
         for found in dots(simd, xs, rows) {
             sums[done * width..][..J].copy_from_slice(&found);
             done += 1;
         }
     }
-    for x in four.remainder().chunks_exact(depth) {
+    for x in two.remainder().chunks_exact(depth) {
         let [found] = dots(simd, [x], rows);
         sums[done * width..][..J].copy_from_slice(&found);
         done += 1;

@@ -3,6 +3,7 @@
 //! Each does what ordinary operations do elsewhere (see the module above), and is tested against
 //! them. They read tensors where they lie in memory and record no gradients.
 
+mod activation;
 mod attention;
 mod linear;
 mod simd;
@@ -30,6 +31,9 @@ pub trait CpuOps: Backend {
     /// `x @ weight^T` of at most [`FEW_ROWS`] rows.
     fn few_rows_transposed(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
 
+    /// `x / (1 + exp(-x (slope + cubic x^2)))`.
+    fn sigmoid_weighted(x: FloatTensor<Self>, slope: f32, cubic: f32) -> FloatTensor<Self>;
+
     /// Writes keys and values into the cache, then attends; gives output, keys and values.
     fn attend_in_place(
         qkv: FloatTensor<Self>,
@@ -53,6 +57,18 @@ impl CpuOps for Flex {
         let (rows, mut shape) = rows(&x);
         shape.push(weight.layout().shape()[0]);
         tensor(linear::transposed(floats(&x), floats(&weight), rows), shape)
+    }
+
+    fn sigmoid_weighted(x: FlexTensor, slope: f32, cubic: f32) -> FlexTensor {
+        // What is shared or strided is copied; the rest is overwritten.
+        let mut x = if x.as_slice::<f32>().is_some() { x } else { x.to_contiguous() };
+        match x.layout().contiguous_offsets() {
+            Some((start, end)) => {
+                activation::sigmoid_weighted(&mut x.storage_mut()[start..end], slope, cubic);
+                x
+            }
+            None => unreachable!("the tensor was made contiguous"),
+        }
     }
 
     fn attend_in_place(
@@ -126,6 +142,23 @@ pub(super) fn transposed<const D: usize>(x: &Tensor<D>, weight: &Tensor<2>) -> O
         let (x, weight) = (x.clone().into_dispatch(), weight.clone().into_dispatch());
         Tensor::from_dispatch(<Dispatch as CpuOps>::few_rows_transposed(x, weight))
     })
+}
+
+/// `x / (1 + exp(-x (slope + cubic x^2)))`, or `x` back where it is not ours.
+pub(super) fn sigmoid_weighted<const D: usize>(
+    x: Tensor<D>,
+    slope: f64,
+    cubic: f64,
+) -> Result<Tensor<D>, Tensor<D>> {
+    if !is_ours(&x) {
+        return Err(x);
+    }
+    let (slope, cubic) = (slope as f32, cubic as f32);
+    Ok(Tensor::from_dispatch(<Dispatch as CpuOps>::sigmoid_weighted(
+        x.into_dispatch(),
+        slope,
+        cubic,
+    )))
 }
 
 /// Whether [`attend`] takes these tokens, `[rows, seq, any]`.
