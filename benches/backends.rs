@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use gpt2_benches::{config, devices, ids, model};
-use gpt2_core::Gpt2Batch;
+use gpt2_core::{Gpt2, Gpt2Batch, Gpt2Config, KvCache};
 use gpt2_infer::{GenerationConfig, generate};
 use gpt2_train::{Dataset, Example, Trainer, TrainingConfig};
 
@@ -94,10 +94,47 @@ fn decode(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Length of the text that a decoding step goes on from.
+const TEXT: usize = 64;
+
+/// One step of GPT-2 small, whatever the other benchmarks run: its weights do not fit a cache, so
+/// the speed of memory decides.
+fn decode_step(criterion: &mut Criterion) {
+    // A first run to see that it works must not take minutes on the slower backends.
+    let testing = std::env::args().any(|arg| arg == "--test");
+    let config = if testing { config() } else { Gpt2Config::gpt2() };
+    let mut group = criterion.benchmark_group("decode step, gpt2");
+    for (name, device) in devices() {
+        let model = Gpt2::init(&config, 1, &device).expect("the configuration is valid");
+        for batch in [1, 8] {
+            group.throughput(Throughput::Elements(batch as u64));
+            let read = |rows: &[Vec<u32>], cache: &mut KvCache| {
+                let input = Gpt2Batch::new(rows, &config, &device).expect("the ids are valid");
+                let logits = model.head(model.hidden_cached(&input, cache));
+                device.sync().expect("the device works");
+                logits
+            };
+            let mut cache = KvCache::new(&config, batch, 2 * TEXT, &device).expect("room");
+            let _ = read(&vec![ids(TEXT); batch], &mut cache);
+            group.bench_function(BenchmarkId::new(name, format!("batch {batch}")), |bencher| {
+                bencher.iter(|| {
+                    (0..batch).for_each(|row| cache.truncate(row, TEXT));
+                    read(&vec![ids(1); batch], &mut cache)
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
 fn settings() -> Criterion {
     println!("model: {} parameters", config().parameter_count());
     Criterion::default().sample_size(10).warm_up_time(Duration::from_secs(1))
 }
 
-criterion_group!(name = benches; config = settings(); targets = forward, train_step, decode);
+criterion_group!(
+    name = benches;
+    config = settings();
+    targets = forward, train_step, decode, decode_step
+);
 criterion_main!(benches);

@@ -46,17 +46,35 @@ impl Attention {
     ///
     /// # Shapes
     /// - x: `[batch, seq, embd]`
-    /// - output: `[batch, seq, embd]`, and probabilities `[batch, head, seq, past + seq]`
+    /// - output: `[batch, seq, embd]`, and probabilities `[batch, head, seq, past + seq]` where
+    ///   there was a reason to make them
     pub(super) fn forward(
         &self,
         x: Tensor<3>,
         bias: &AttentionBias,
         cache: Option<(&mut LayerCache, &Places)>,
         masks: &mut DropoutMasks,
-    ) -> (Tensor<3>, Tensor<4>) {
-        let [batch, seq, embd] = x.dims();
-        let head_dim = embd / self.n_head;
+    ) -> (Tensor<3>, Option<Tensor<4>>) {
         let qkv = self.c_attn.forward(x); // [batch, seq, 3 embd]
+        let (merged, probabilities) = match cache {
+            Some((cache, places)) if ops::attends_in_place(&qkv) => {
+                (cache.attend(qkv, places, self.scale), None)
+            }
+            cache => self.attend(qkv, bias, cache, masks),
+        };
+        (ops::dropout(self.c_proj.forward(merged), self.resid_pdrop, masks), probabilities)
+    }
+
+    /// Heads apart, attention, heads together.
+    fn attend(
+        &self,
+        qkv: Tensor<3>,
+        bias: &AttentionBias,
+        cache: Option<(&mut LayerCache, &Places)>,
+        masks: &mut DropoutMasks,
+    ) -> (Tensor<3>, Option<Tensor<4>>) {
+        let [batch, seq, width] = qkv.dims();
+        let (embd, head_dim) = (width / 3, width / 3 / self.n_head);
         let [query, key, value] = [0, 1, 2].map(|part| {
             qkv.clone()
                 .narrow(2, part * embd, embd)
@@ -69,8 +87,7 @@ impl Attention {
         };
         let Attended { output, probabilities } =
             ops::attention(query, key, value, bias, self.scale, self.attn_pdrop, masks);
-        let merged = output.swap_dims(1, 2).reshape([batch, seq, embd]);
-        (ops::dropout(self.c_proj.forward(merged), self.resid_pdrop, masks), probabilities)
+        (output.swap_dims(1, 2).reshape([batch, seq, embd]), Some(probabilities))
     }
 }
 

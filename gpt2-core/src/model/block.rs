@@ -37,14 +37,14 @@ impl Block {
     }
 
     /// # Shapes
-    /// - x, output: `[batch, seq, embd]`, and probabilities `[batch, head, seq, past + seq]`
+    /// - x, output: `[batch, seq, embd]`, and probabilities `[batch, head, seq, past + seq]`, if made
     pub(super) fn forward(
         &self,
         x: Tensor<3>,
         bias: &AttentionBias,
         cache: Option<(&mut LayerCache, &Places)>,
         masks: &mut DropoutMasks,
-    ) -> (Tensor<3>, Tensor<4>) {
+    ) -> (Tensor<3>, Option<Tensor<4>>) {
         let (attended, probabilities) =
             self.attn.forward(self.ln_1.forward(x.clone()), bias, cache, masks);
         let x = x + attended;

@@ -3,6 +3,7 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::places::Places;
+use crate::ops::{self, AttentionScale};
 use crate::{Error, Gpt2Config, Result};
 
 /// Keys and values of what was read, for up to `max_rows` sequences of at most `capacity` tokens.
@@ -151,6 +152,21 @@ impl LayerCache {
         places: &Places,
     ) -> (Tensor<4>, Tensor<4>) {
         (write(&mut self.key, key, places), write(&mut self.value, value, places))
+    }
+
+    /// Attention of new tokens, whose keys and values are written behind the old ones.
+    ///
+    /// # Shapes
+    /// - qkv: `[rows, seq, 3 embd]`
+    /// - output: `[rows, seq, embd]`
+    pub(super) fn attend(
+        &mut self,
+        qkv: Tensor<3>,
+        places: &Places,
+        scale: AttentionScale,
+    ) -> Tensor<3> {
+        let ranges = places.ranges().collect();
+        ops::attend_in_place(qkv, &mut self.key, &mut self.value, ranges, scale)
     }
 
     /// Writes the first `filled` places of the rows `from` over the rows from `first` on.

@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, module};
 
 use super::source::TensorSource;
-use crate::Result;
+use crate::{Result, ops};
 
 /// A table of vectors.
 #[derive(Module, Debug)]
@@ -56,7 +56,7 @@ impl Conv1D {
     /// - output: `[batch, seq, out]`
     #[must_use]
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        module::linear(x, self.weight.val(), Some(self.bias.val()))
+        ops::linear(x, self.weight.val(), self.bias.val())
     }
 }
 

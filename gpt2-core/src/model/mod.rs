@@ -199,13 +199,7 @@ impl Gpt2 {
     /// - output: `[.., vocab]`
     #[must_use]
     pub fn head<const D: usize>(&self, hidden: Tensor<D>) -> Tensor<D> {
-        let weight = self.lm_head.as_ref().unwrap_or(&self.wte).weight.val();
-        let [vocab, embd] = weight.dims();
-        let mut shape = hidden.dims();
-        let rows = shape[..D - 1].iter().product::<usize>();
-        shape[D - 1] = vocab;
-        // Two axes on either side: with more, the transposed table would be copied for each call.
-        hidden.reshape([rows, embd]).matmul(weight.transpose()).reshape(shape)
+        ops::scores(hidden, self.lm_head.as_ref().unwrap_or(&self.wte).weight.val())
     }
 
     fn run(
@@ -220,10 +214,9 @@ impl Gpt2 {
         let masks = &mut DropoutMasks::new(batch.dropout_seed);
         let places = cache.as_ref().map(|(_, places)| *places);
         let mut x = self.embed(batch, places, masks); // [batch, seq, embd]
-        let device = x.device();
         let bias = match places {
-            Some(places) => places.bias(&device),
-            None => AttentionBias::causal(seq, batch.attention_mask.clone(), &device),
+            Some(places) => places.bias(&x),
+            None => AttentionBias::causal(seq, batch.attention_mask.clone(), &x.device()),
         };
         for (layer, block) in self.h.iter().enumerate() {
             if options.hidden_states {
@@ -233,7 +226,7 @@ impl Gpt2 {
             let (output, probabilities) = block.forward(x, &bias, cached, masks);
             x = output;
             if options.attentions {
-                attentions.push(probabilities);
+                attentions.extend(probabilities);
             }
         }
         let last = self.ln_f.forward(x);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::{Gpt2Batch, KvCache};
-use crate::ops::AttentionBias;
+use crate::ops::{self, AttentionBias};
 
 /// For every row of a batch, the place of its first token and how many of its tokens are real.
 #[derive(Debug, Clone)]
@@ -74,8 +74,12 @@ impl Places {
         Tensor::from_data(TensorData::new(positions, [starts.len(), self.seq]), device)
     }
 
-    /// What hides from every token what stands behind it.
-    pub fn bias(&self, device: &Device) -> AttentionBias {
-        AttentionBias::ragged(self.distinct_starts(), self.seq, self.width(), device)
+    /// What hides from every token of `x`, `[rows, seq, embd]`, what stands behind it, where that
+    /// takes a mask.
+    pub fn bias(&self, x: &Tensor<3>) -> AttentionBias {
+        if ops::attends_in_place(x) {
+            return AttentionBias::none();
+        }
+        AttentionBias::ragged(self.distinct_starts(), self.seq, self.width(), &x.device())
     }
 }

@@ -28,7 +28,13 @@ pub fn activate<const D: usize>(x: Tensor<D>, function: Activation) -> Tensor<D>
 ///
 /// Written as `x * sigmoid(2 u)`, which is the same number in half the operations.
 fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let (slope, cubic) = (2.0 * SQRT_2_OVER_PI, 2.0 * SQRT_2_OVER_PI * CUBIC);
+    #[cfg(feature = "flex")]
+    let x = match super::cpu::sigmoid_weighted(x, slope, cubic) {
+        Ok(output) => return output,
+        Err(x) => x,
+    };
     let square = x.clone() * x.clone();
-    let twice = (square * (2.0 * SQRT_2_OVER_PI * CUBIC) + 2.0 * SQRT_2_OVER_PI) * x.clone();
+    let twice = (square * cubic + slope) * x.clone();
     x * activation::sigmoid(twice)
 }

@@ -1,5 +1,7 @@
 //! Causal self-attention between queries and a (possibly longer) run of keys and values.
 
+use std::ops::Range;
+
 use burn::tensor::{Bool, Device, Tensor, TensorData, activation::softmax};
 
 use super::{DropoutMasks, dropout};
@@ -26,6 +28,12 @@ pub struct AttentionScale {
 pub struct AttentionBias(Option<Tensor<4>>);
 
 impl AttentionBias {
+    /// Hides nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(None)
+    }
+
     /// Hides from every query what comes after it, and everywhere the keys whose
     /// `attention_mask` is false.
     ///
@@ -106,4 +114,43 @@ pub fn attention(
     };
     let probabilities = dropout(softmax(scores, 3), drop_probability, masks);
     Attended { output: probabilities.clone().matmul(value), probabilities }
+}
+
+/// Whether [`attend_in_place`] takes the tokens of `x`, `[rows, seq, any]`.
+#[must_use]
+pub fn attends_in_place(x: &Tensor<3>) -> bool {
+    #[cfg(feature = "flex")]
+    return super::cpu::attends(x);
+    #[cfg(not(feature = "flex"))]
+    {
+        let _ = x;
+        false
+    }
+}
+
+/// Attention of a few tokens that follow what was read, without a copy, a mask or anything else
+/// that grows with the length of the text. Equals [`attention`] behind the writes.
+///
+/// The tokens of row `r` go to `places[r]`, the others of the row are padding and give 0. Each sees
+/// all places up to its own.
+///
+/// # Shapes
+/// - qkv: `[rows, seq, 3 embd]`, query, key and value side by side
+/// - keys, values: `[rows or more, head, capacity, head_dim]`
+/// - output: `[rows, seq, embd]`
+///
+/// # Panics
+/// For tokens that [`attends_in_place`] refuses.
+#[must_use]
+pub fn attend_in_place(
+    qkv: Tensor<3>,
+    keys: &mut Tensor<4>,
+    values: &mut Tensor<4>,
+    places: Vec<Range<usize>>,
+    scale: AttentionScale,
+) -> Tensor<3> {
+    #[cfg(feature = "flex")]
+    return super::cpu::attend(qkv, keys, values, places, scale.factor);
+    #[cfg(not(feature = "flex"))]
+    unreachable!("{qkv:?} {keys:?} {values:?} {places:?} {scale:?}")
 }

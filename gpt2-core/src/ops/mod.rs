@@ -1,14 +1,21 @@
 //! The arithmetic of a GPT-2, as functions of tensors.
 //!
 //! Every function is composed of ordinary differentiable operations, so it runs, and trains, on
-//! every Burn backend.
+//! every Burn backend. Where gradients are not recorded, some have a faster body for a backend:
+//! `cpu` is for `flex`.
 
 mod activation;
 mod attention;
+#[cfg(feature = "flex")]
+mod cpu;
 mod cross_entropy;
 mod dropout;
+mod linear;
 
 pub use activation::activate;
-pub use attention::{Attended, AttentionBias, AttentionScale, attention};
+pub use attention::{
+    Attended, AttentionBias, AttentionScale, attend_in_place, attends_in_place, attention,
+};
 pub use cross_entropy::{cross_entropy, token_accuracy};
 pub use dropout::{DropoutMasks, dropout};
+pub use linear::{linear, scores};

@@ -1,0 +1,118 @@
+//! Wide arithmetic in safe code, and the two inner loops that everything here is made of.
+
+use pulp::{Simd, WithSimd};
+
+/// Runs a loop compiled for the widest instructions that this processor has.
+#[inline]
+pub(super) fn run<O: WithSimd>(loops: O) -> O::Output {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if let Some(simd) = pulp::x86::V4::try_new() {
+            return Simd::vectorize(simd, loops);
+        }
+        // Not `pulp::Arch`, which knows this level only with a feature that would recompile Burn.
+        if let Some(simd) = pulp::x86::V3::try_new() {
+            return Simd::vectorize(simd, loops);
+        }
+    }
+    pulp::Arch::new().dispatch(loops)
+}
+
+/// `sums[m][j] = xs[m] . rows[j]`: each row is read once for all of `xs`.
+#[inline(always)]
+pub(super) fn dots<S: Simd, const M: usize, const J: usize>(
+    simd: S,
+    xs: [&[f32]; M],
+    rows: [&[f32]; J],
+) -> [[f32; J]; M] {
+    let (wide_rows, row_ends) = unzip(rows.map(S::as_simd_f32s));
+    let (wide_xs, x_ends) = unzip(xs.map(S::as_simd_f32s));
+    let len = wide_rows[0].len();
+    // Equal lengths, told in a way that makes the bounds checks go away.
+    let (wide_rows, wide_xs) = (wide_rows.map(|row| &row[..len]), wide_xs.map(|x| &x[..len]));
+    let mut sums = [[simd.splat_f32s(0.0); J]; M];
+    for at in 0..len {
+        let row: [S::f32s; J] = std::array::from_fn(|j| wide_rows[j][at]);
+        for m in 0..M {
+            let x = wide_xs[m][at];
+            for j in 0..J {
+                sums[m][j] = simd.mul_add_e_f32s(x, row[j], sums[m][j]);
+            }
+        }
+    }
+    std::array::from_fn(|m| {
+        std::array::from_fn(|j| {
+            let end = x_ends[m].iter().zip(row_ends[j]).map(|(x, w)| x * w).sum::<f32>();
+            simd.reduce_sum_f32s(sums[m][j]) + end
+        })
+    })
+}
+
+/// `sums[m] += factors[m][0] * rows[0] + factors[m][1] * rows[1] + ..`: each row is read once for
+/// all of `sums`.
+#[inline(always)]
+pub(super) fn add_rows<S: Simd, const M: usize, const K: usize>(
+    simd: S,
+    factors: [[f32; K]; M],
+    rows: [&[f32]; K],
+    sums: [&mut [f32]; M],
+) {
+    let wide_factors = factors.map(|factors| factors.map(|factor| simd.splat_f32s(factor)));
+    let (wide_rows, row_ends) = unzip(rows.map(S::as_simd_f32s));
+    let (mut wide_sums, sum_ends) = unzip(sums.map(S::as_mut_simd_f32s));
+    let len = wide_rows[0].len();
+    let wide_rows = wide_rows.map(|row| &row[..len]);
+    for sum in &mut wide_sums {
+        *sum = &mut std::mem::take(sum)[..len];
+    }
+    for at in 0..len {
+        let row: [S::f32s; K] = std::array::from_fn(|k| wide_rows[k][at]);
+        for m in 0..M {
+            let mut sum = wide_sums[m][at];
+            for k in 0..K {
+                sum = simd.mul_add_e_f32s(wide_factors[m][k], row[k], sum);
+            }
+            wide_sums[m][at] = sum;
+        }
+    }
+    for (sum, factors) in sum_ends.into_iter().zip(factors) {
+        for (at, sum) in sum.iter_mut().enumerate() {
+            for k in 0..K {
+                *sum += factors[k] * row_ends[k][at];
+            }
+        }
+    }
+}
+
+fn unzip<A, B, const N: usize>(pairs: [(A, B); N]) -> ([A; N], [B; N]) {
+    let mut seconds = [const { None }; N];
+    let mut slots = seconds.iter_mut();
+    let firsts = pairs.map(|(first, second)| {
+        if let Some(slot) = slots.next() {
+            *slot = Some(second);
+        }
+        first
+    });
+    drop(slots);
+    (firsts, seconds.map(|second| second.expect("as many as there are pairs")))
+}
+
+/// `e^x` to within 2 units in the last place, made of what compilers turn into wide instructions.
+///
+/// Powers of two are split off; what is left goes through the polynomial of Cephes' `expf`.
+#[inline(always)]
+pub(super) fn exp(x: f32) -> f32 {
+    /// Adding it rounds to an integer, which is then in the lowest bits.
+    const ROUND: f32 = 12_582_912.0;
+    // Beyond these, the result is all but 0, or a number that has no successor.
+    let x = x.clamp(-87.0, 88.0);
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let power = shifted - ROUND;
+    let rest = x - power * 0.693_359_4 + power * 2.121_944_4e-4;
+    let mut series = 1.987_569_1e-4;
+    for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {
+        series = series * rest + coefficient;
+    }
+    let mantissa = series * rest * rest + rest + 1.0;
+    f32::from_bits(mantissa.to_bits().wrapping_add(shifted.to_bits() << 23))
+}
