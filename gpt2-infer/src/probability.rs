@@ -31,6 +31,8 @@ pub(crate) fn any_above(block: &[f32; BLOCK], least: f32) -> bool {
 }
 
 /// Ids and scores of all that are greater than `least`, by id.
+///
+/// Where most of a vocabulary comes out, `for_each` is faster than a loop.
 pub(crate) fn above(scores: &[f32], least: f32) -> impl Iterator<Item = (u32, f32)> {
     let (blocks, rest) = scores.as_chunks::<BLOCK>();
     let behind = (scores.len() - rest.len()) as u32;
@@ -62,12 +64,12 @@ impl Softmax {
     pub fn of(scores: &[f32]) -> Self {
         let largest = largest(scores);
         let (mut total, mut sum) = (0.0, 0.0);
-        for (_, score) in above(scores, f32::NEG_INFINITY) {
+        above(scores, f32::NEG_INFINITY).for_each(|(_, score)| {
             let distance = f64::from(score) - f64::from(largest);
             let weight = distance.exp();
             total += weight;
             sum += weight * distance;
-        }
+        });
         Self { largest, total, entropy: total.ln() - sum / total }
     }
 

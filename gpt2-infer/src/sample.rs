@@ -3,7 +3,7 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::logits::{EXCLUDED, sorted_while};
+use crate::logits::{EXCLUDED, kth_largest};
 use crate::probability::{above, has_nan, largest, weight};
 
 /// Chooses tokens for one sequence, and holds the random generator if there is one.
@@ -15,8 +15,8 @@ enum Choice {
     Greedy,
     Multinomial {
         random: Box<ChaCha8Rng>,
-        /// Ids that can be drawn, with their weights; kept between steps for its memory.
-        weights: Vec<(u32, f64)>,
+        /// Kept between steps for its memory.
+        urn: Urn,
     },
 }
 
@@ -35,7 +35,7 @@ impl Sampler {
     pub fn multinomial(seed: u64, stream: u64) -> Self {
         let mut random = Box::new(ChaCha8Rng::seed_from_u64(seed));
         random.set_stream(stream);
-        Self(Choice::Multinomial { random, weights: Vec::new() })
+        Self(Choice::Multinomial { random, urn: Urn::default() })
     }
 
     /// The id of the chosen token; `None` when every score is minus infinity, or one is NaN or
@@ -47,12 +47,9 @@ impl Sampler {
         }
         match &mut self.0 {
             Choice::Greedy => scores.iter().position(|&score| score == best).map(|id| id as u32),
-            Choice::Multinomial { random, weights } => {
-                weights.clear();
-                let possible = above(scores, EXCLUDED);
-                weights.extend(possible.map(|(id, score)| (id, weight(score, best))));
-                let at = draw(random, weights)?;
-                weights.get(at).map(|&(id, _)| id)
+            Choice::Multinomial { random, urn } => {
+                urn.fill(scores, best);
+                urn.draw(random).map(|at| urn.tokens[at].0)
             }
         }
     }
@@ -70,23 +67,17 @@ impl Sampler {
         }
         match &mut self.0 {
             Choice::Greedy => highest(scores, n),
-            Choice::Multinomial { random, weights } => {
-                weights.clear();
-                let possible = above(scores, EXCLUDED);
-                weights.extend(possible.map(|(id, score)| (id, weight(score, best))));
-                let mut drawn = Vec::with_capacity(n.min(weights.len()));
-                while drawn.len() < n && !weights.is_empty() {
-                    let Some(at) = draw(random, weights) else {
+            Choice::Multinomial { random, urn } => {
+                urn.fill(scores, best);
+                let n = n.min(urn.tokens.len());
+                let mut drawn = Vec::with_capacity(n);
+                while drawn.len() < n {
+                    match urn.draw(random) {
+                        Some(at) => drawn.push(urn.take(at)),
                         // What is left is too unlikely beside what is gone for a number: measure
                         // it by itself.
-                        let best = weights.iter().map(|&(id, _)| scores[id as usize]);
-                        let best = best.fold(EXCLUDED, f32::max);
-                        for (id, left) in weights.iter_mut() {
-                            *left = weight(scores[*id as usize], best);
-                        }
-                        continue;
-                    };
-                    drawn.push(weights.swap_remove(at).0);
+                        None => urn.refill(scores, &drawn),
+                    }
                 }
                 drawn
             }
@@ -97,32 +88,78 @@ impl Sampler {
 /// Ids of the `n` highest scores that are above minus infinity, the highest first; of equal ones
 /// the lowest ids first.
 pub(crate) fn highest(scores: &[f32], n: usize) -> Vec<u32> {
-    let mut tokens: Vec<(u32, f32)> = above(scores, EXCLUDED).collect();
-    let by_score = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-    let mut left = n;
-    let count = sorted_while(&mut tokens, by_score, |_| {
-        let wanted = left > 0;
-        left -= usize::from(wanted);
-        wanted
-    });
-    tokens[..count].iter().map(|token| token.0).collect()
+    let last = kth_largest(scores, n, &mut Vec::new());
+    let mut tokens: Vec<(u32, f32)> =
+        above(scores, EXCLUDED).filter(|token| token.1 >= last).collect();
+    tokens.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    tokens.truncate(n);
+    tokens.into_iter().map(|token| token.0).collect()
 }
 
-/// Draws a place in proportion to its weight; `None` where no weight is above 0.
-fn draw(random: &mut ChaCha8Rng, weights: &[(u32, f64)]) -> Option<usize> {
-    let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
-    if total <= 0.0 {
-        return None;
+/// Tokens whose weights are added up together.
+const BLOCK: usize = 256;
+
+/// Tokens that can be drawn.
+#[derive(Debug, Clone, Default)]
+struct Urn {
+    /// Ids and weights.
+    tokens: Vec<(u32, f64)>,
+    /// Sums of the weights of [`BLOCK`] tokens each.
+    sums: Vec<f64>,
+}
+
+impl Urn {
+    /// Puts in every token that is not excluded.
+    fn fill(&mut self, scores: &[f32], largest: f32) {
+        self.tokens.clear();
+        above(scores, EXCLUDED)
+            .for_each(|(id, score)| self.tokens.push((id, weight(score, largest))));
+        self.sums.clear();
+        self.sums.extend(self.tokens.chunks(BLOCK).map(sum));
     }
-    let mut left = random.random::<f64>() * total;
-    for (at, (_, weight)) in weights.iter().enumerate() {
-        left -= weight;
-        if left < 0.0 {
-            return Some(at);
+
+    /// Puts in every token that is not excluded and was not taken.
+    fn refill(&mut self, scores: &[f32], taken: &[u32]) {
+        let mut scores = scores.to_vec();
+        taken.iter().for_each(|&id| scores[id as usize] = EXCLUDED);
+        self.fill(&scores, largest(&scores));
+    }
+
+    /// Draws a place in proportion to its weight; `None` where no weight is above 0.
+    fn draw(&self, random: &mut ChaCha8Rng) -> Option<usize> {
+        let total: f64 = self.sums.iter().sum();
+        if total <= 0.0 {
+            return None;
         }
+        let mut left = random.random::<f64>() * total;
+        for (block, (tokens, sum)) in self.tokens.chunks(BLOCK).zip(&self.sums).enumerate() {
+            if left >= *sum {
+                left -= sum;
+                continue;
+            }
+            for (at, (_, weight)) in tokens.iter().enumerate() {
+                left -= weight;
+                if left < 0.0 {
+                    return Some(block * BLOCK + at);
+                }
+            }
+        }
+        // Rounding can leave a remainder as large as the last bit of the sum.
+        self.tokens.iter().rposition(|(_, weight)| *weight > 0.0)
     }
-    // Rounding can leave a remainder as large as the last bit of the sum.
-    weights.iter().rposition(|(_, weight)| *weight > 0.0)
+
+    /// Takes the token at a place out and returns its id.
+    fn take(&mut self, at: usize) -> u32 {
+        self.tokens[at].1 = 0.0;
+        let start = at - at % BLOCK;
+        let end = self.tokens.len().min(start + BLOCK);
+        self.sums[at / BLOCK] = sum(&self.tokens[start..end]);
+        self.tokens[at].0
+    }
+}
+
+fn sum(tokens: &[(u32, f64)]) -> f64 {
+    tokens.iter().map(|(_, weight)| weight).sum()
 }
 
 #[cfg(test)]

@@ -183,3 +183,53 @@ impl GenerationConfig {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(config: GenerationConfig) -> String {
+        let error = config.validate(&Gpt2Config::gpt2()).unwrap_err();
+        let Error::Option { option, .. } = error else { panic!("{error}") };
+        option
+    }
+
+    #[test]
+    fn a_value_that_no_processor_takes_is_named_without_draws_too() {
+        let config = GenerationConfig::default;
+        for (option, config) in [
+            ("min_p", GenerationConfig { min_p: Some(1.5), ..config() }),
+            ("typical_p", GenerationConfig { typical_p: f64::NAN, ..config() }),
+            ("epsilon_cutoff", GenerationConfig { epsilon_cutoff: 1.0, ..config() }),
+            ("eta_cutoff", GenerationConfig { eta_cutoff: -0.1, ..config() }),
+            ("sequence_bias", GenerationConfig { sequence_bias: vec![(vec![], 1.0)], ..config() }),
+            ("bad_words_ids", GenerationConfig { bad_words_ids: vec![vec![]], ..config() }),
+        ] {
+            assert_eq!(refused(config), option);
+        }
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_is_not_forced() {
+        let config = |suppress_tokens| GenerationConfig {
+            forced_bos_token_id: Some(3),
+            forced_eos_token_id: vec![4, 5],
+            suppress_tokens,
+            ..GenerationConfig::default()
+        };
+        assert_eq!(refused(config(vec![3])), "forced_bos_token_id");
+        assert_eq!(refused(config(vec![4, 5])), "forced_eos_token_id");
+        config(vec![4]).validate(&Gpt2Config::gpt2()).unwrap();
+    }
+
+    #[test]
+    fn a_decay_needs_an_end_of_text_token() {
+        let config = |eos_token_id| GenerationConfig {
+            exponential_decay_length_penalty: Some((5, 1.1)),
+            eos_token_id,
+            ..GenerationConfig::default()
+        };
+        assert_eq!(refused(config(vec![])), "exponential_decay_length_penalty");
+        config(vec![0]).validate(&Gpt2Config::gpt2()).unwrap();
+    }
+}

@@ -15,6 +15,7 @@ mod min_length;
 mod min_new_tokens;
 mod min_p;
 mod no_repeat_ngram;
+mod part;
 mod prefix_allowed_tokens;
 mod remove_invalid_values;
 mod renormalize_logits;
@@ -50,7 +51,7 @@ pub use top_k::TopK;
 pub use top_p::TopP;
 pub use typical_p::TypicalP;
 
-pub(crate) use select::sorted_while;
+pub(crate) use select::kth_largest;
 
 use std::fmt::Debug;
 

@@ -23,7 +23,10 @@ use super::{EXCLUDED, LogitsProcessor};
 /// assert_eq!(scores, [EXCLUDED, 2.0, 1.0]);
 /// ```
 #[derive(Clone)]
-pub struct PrefixAllowedTokens(Arc<dyn Fn(&[u32]) -> Vec<u32> + Send + Sync>);
+pub struct PrefixAllowedTokens(Arc<Allowed>);
+
+/// From the ids so far to those that may come next.
+type Allowed = dyn Fn(&[u32]) -> Vec<u32> + Send + Sync;
 
 impl PrefixAllowedTokens {
     /// Leaves what `allowed` returns for the ids so far, prompt included; ids outside of the

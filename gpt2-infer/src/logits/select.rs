@@ -1,7 +1,5 @@
 //! Selection without sorting the vocabulary.
 
-use std::cmp::Ordering;
-
 use super::EXCLUDED;
 use crate::probability::{any_above, largest};
 
@@ -11,7 +9,7 @@ use crate::probability::{any_above, largest};
 /// Only scores above the `k`th largest so far are looked at again. Of tens of thousands of scores
 /// few are, which is several times faster than selecting among all of them. `best` is memory to
 /// work in.
-pub(super) fn kth_largest(scores: &[f32], k: usize, best: &mut Vec<f32>) -> f32 {
+pub(crate) fn kth_largest(scores: &[f32], k: usize, best: &mut Vec<f32>) -> f32 {
     let k = k.min(scores.len());
     if k <= 1 {
         return largest(scores);
@@ -60,35 +58,6 @@ pub(super) fn exclude_below(
     }
 }
 
-/// Moves the items that `wanted` asks for to the front, in order, and counts them; it is asked
-/// about one after the other until it says no.
-///
-/// They are sorted piece by piece: behind the last one that is wanted the order does not matter,
-/// and they are a small part of the vocabulary.
-pub(crate) fn sorted_while<T>(
-    items: &mut [T],
-    compare: impl Fn(&T, &T) -> Ordering,
-    mut wanted: impl FnMut(&T) -> bool,
-) -> usize {
-    let (mut taken, mut sorted) = (0, 0);
-    while taken < items.len() {
-        if taken == sorted {
-            let piece = (4 * sorted).max(256);
-            let rest = &mut items[sorted..];
-            if piece < rest.len() {
-                rest.select_nth_unstable_by(piece, &compare);
-            }
-            sorted += piece.min(rest.len());
-            items[taken..sorted].sort_unstable_by(&compare);
-        }
-        if !wanted(&items[taken]) {
-            break;
-        }
-        taken += 1;
-    }
-    taken
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,22 +101,5 @@ mod tests {
         assert_eq!(cut(9.0, 1), [1]);
         assert_eq!(cut(2.5, 2), [1, 2, 3]);
         assert_eq!(cut(2.5, 9), [0, 1, 2, 3]);
-    }
-
-    #[test]
-    fn sorting_by_pieces_agrees_with_sorting() {
-        let items: Vec<u64> = (0..3000).map(hash).collect();
-        let mut sorted = items.clone();
-        sorted.sort_unstable();
-        for count in [0, 1, 255, 256, 257, 1279, 1280, 1281, 2999, 3000] {
-            let (mut pieces, mut left) = (items.clone(), count);
-            let wanted = |_: &u64| {
-                let wanted = left > 0;
-                left -= usize::from(wanted);
-                wanted
-            };
-            assert_eq!(sorted_while(&mut pieces, u64::cmp, wanted), count);
-            assert_eq!(pieces[..count], sorted[..count]);
-        }
     }
 }

@@ -11,8 +11,15 @@ use crate::{Error, Result};
 /// counts, and those of different sequences that end alike add up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SequenceBias {
-    /// For each last token, what has to come before it and the bias.
-    endings: Vec<(u32, Vec<(Vec<u32>, f64)>)>,
+    endings: Vec<Ending>,
+}
+
+/// The sequences that end with one token.
+#[derive(Debug, Clone, PartialEq)]
+struct Ending {
+    last: u32,
+    /// What has to come before it, and the bias.
+    cases: Vec<(Vec<u32>, f64)>,
 }
 
 impl SequenceBias {
@@ -45,14 +52,17 @@ impl SequenceBias {
                 endings.entry(last).or_default().insert(before.to_vec(), bias);
             }
         }
-        let endings = endings.into_iter().map(|(last, cases)| (last, cases.into_iter().collect()));
-        Self { endings: endings.collect() }
+        let ending = |(last, cases): (_, BTreeMap<_, _>)| Ending {
+            last,
+            cases: cases.into_iter().collect(),
+        };
+        Self { endings: endings.into_iter().map(ending).collect() }
     }
 }
 
 impl LogitsProcessor for SequenceBias {
     fn process(&mut self, ids: &[u32], scores: &mut [f32]) {
-        for (last, cases) in &self.endings {
+        for Ending { last, cases } in &self.endings {
             let fitting = cases.iter().filter(|(before, _)| ids.ends_with(before));
             let bias: f64 = fitting.map(|(_, bias)| bias).sum();
             if let Some(score) = scores.get_mut(*last as usize) {

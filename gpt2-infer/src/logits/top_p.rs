@@ -1,9 +1,8 @@
 //! `top_p`.
 
-use super::scratch::Scratch;
-use super::select::sorted_while;
-use super::{EXCLUDED, LogitsProcessor, at_least_one};
-use crate::probability::{Softmax, above, weight};
+use super::part::Part;
+use super::{LogitsProcessor, at_least_one};
+use crate::probability::largest;
 use crate::{Error, Result};
 
 /// Leaves the most likely tokens until their probabilities reach a sum (Holtzman et al. 2020).
@@ -14,7 +13,7 @@ use crate::{Error, Result};
 pub struct TopP {
     top_p: f64,
     min_tokens_to_keep: usize,
-    tokens: Scratch<(f32, u32)>,
+    part: Part,
 }
 
 impl TopP {
@@ -26,7 +25,7 @@ impl TopP {
         if !(top_p > 0.0 && top_p <= 1.0) {
             return Err(Error::option("top_p", top_p, "a number above 0 and up to 1"));
         }
-        Ok(Self { top_p, min_tokens_to_keep: 1, tokens: Scratch::default() })
+        Ok(Self { top_p, min_tokens_to_keep: 1, part: Part::default() })
     }
 
     /// Leaves at least so many tokens, whatever their probabilities.
@@ -40,21 +39,11 @@ impl TopP {
 
 impl LogitsProcessor for TopP {
     fn process(&mut self, _ids: &[u32], scores: &mut [f32]) {
-        let Softmax { largest, total, .. } = Softmax::of(scores);
-        let tokens = &mut self.tokens.0;
-        tokens.clear();
-        tokens.extend(above(scores, EXCLUDED).map(|(id, score)| (score, id)));
-        let by_descending =
-            |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1));
-        let (mut kept, mut sum) = (0, 0.0);
-        let kept = sorted_while(tokens, by_descending, |&(score, _)| {
-            let wanted = sum < self.top_p * total || kept < self.min_tokens_to_keep;
-            sum += weight(score, largest);
-            kept += 1;
-            wanted
-        });
-        for &(_, id) in &tokens[kept..] {
-            scores[id as usize] = EXCLUDED;
+        // All of them, however the sum is rounded.
+        if self.top_p < 1.0 {
+            let largest = largest(scores);
+            let key = |score| largest - score;
+            self.part.keep(self.top_p, self.min_tokens_to_keep, key, scores);
         }
     }
 }

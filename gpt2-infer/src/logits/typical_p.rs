@@ -1,10 +1,9 @@
 //! `typical_p`.
 
-use super::scratch::Scratch;
-use super::select::sorted_while;
-use super::{EXCLUDED, LogitsProcessor, at_least_one, inside_unit};
+use super::part::Part;
+use super::{LogitsProcessor, at_least_one, inside_unit};
 use crate::Result;
-use crate::probability::{Softmax, above, weight};
+use crate::probability::Softmax;
 
 /// Leaves the tokens whose information is nearest to the expected one, until their probabilities
 /// reach a sum (Meister et al. 2022).
@@ -15,7 +14,7 @@ use crate::probability::{Softmax, above, weight};
 pub struct TypicalP {
     typical_p: f64,
     min_tokens_to_keep: usize,
-    tokens: Scratch<(f32, u32)>,
+    part: Part,
 }
 
 impl TypicalP {
@@ -25,7 +24,7 @@ impl TypicalP {
     /// [`Error::Option`](crate::Error::Option) unless `typical_p` is in (0, 1).
     pub fn new(typical_p: f64) -> Result<Self> {
         let typical_p = inside_unit("typical_p", typical_p)?;
-        Ok(Self { typical_p, min_tokens_to_keep: 1, tokens: Scratch::default() })
+        Ok(Self { typical_p, min_tokens_to_keep: 1, part: Part::with_ties() })
     }
 
     /// Leaves at least so many tokens, whatever their probabilities.
@@ -42,25 +41,8 @@ impl LogitsProcessor for TypicalP {
         let softmax = Softmax::of(scores);
         // An information of `-ln p` nats is at this score as much as is expected.
         let expected = -softmax.entropy - softmax.log_probability(0.0);
-        let tokens = &mut self.tokens.0;
-        tokens.clear();
         let distance = |score: f32| (f64::from(score) - expected).abs() as f32;
-        tokens.extend(above(scores, EXCLUDED).map(|(id, score)| (distance(score), id)));
-        let by_distance = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
-        let enough = self.typical_p * softmax.total;
-        let (mut kept, mut sum, mut last) = (0, 0.0, 0.0);
-        let kept = sorted_while(tokens, by_distance, |&(distance, id)| {
-            if sum >= enough && kept >= self.min_tokens_to_keep && distance > last {
-                return false;
-            }
-            sum += weight(scores[id as usize], softmax.largest);
-            kept += 1;
-            last = distance;
-            true
-        });
-        for &(_, id) in &tokens[kept..] {
-            scores[id as usize] = EXCLUDED;
-        }
+        self.part.keep(self.typical_p, self.min_tokens_to_keep, distance, scores);
     }
 }
 
