@@ -75,5 +75,5 @@ pub const LOG_PROBABILITIES: Tolerance = absolute("log probabilities", 1e-5);
 /// 2.1e-7.
 pub const PROBABILITY: Tolerance = absolute("probability", 2e-6);
 
-/// Scores of beams: measured 0.0e-0.
-pub const BEAM_SCORE: Tolerance = absolute("beam score", 1e-5);
+/// Scores of beams: measured 2.9e-6 over both backends (noise floor 9.5e-7).
+pub const BEAM_SCORE: Tolerance = absolute("beam score", 3e-5);
