@@ -12,6 +12,7 @@ mod gradients;
 mod greedy;
 mod json;
 mod models;
+mod pipeline;
 mod processors;
 mod root;
 mod tensors;
