@@ -13,7 +13,7 @@ use crate::home_made;
 /// A program's own errors have nobody else to go to.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// What every program takes.
+/// Use a published GPT-2 as its card does.
 #[derive(Debug, Parser)]
 pub struct Options {
     /// Model folder or hub id [default: a small model that is made on the spot]
