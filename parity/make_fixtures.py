@@ -20,7 +20,7 @@ import tokenizers
 import torch
 import transformers
 
-from fixture_maker import bad, expected, formats, generation, models, pipeline, training
+from fixture_maker import bad, expected, formats, generation, models, pipeline, processors, training
 
 
 def versions():
@@ -73,6 +73,7 @@ def write_expected(root, named, tokenizer, check):
     expected.write_tokenization(tokenizer, inside("tokenization"))
     generated = [("bbpe", base), ("bbpe-trained", trained)]
     noise["beam_scores"] = generation.write_generation(generated, tokenizer, inside("generation.json"))
+    processors.write_processors(base, tokenizer, root)
     models.write_json(inside("noise.json"), noise)
     if check:
         with open(paths[0], encoding="utf-8") as file, tempfile.TemporaryDirectory() as folder:

@@ -97,6 +97,11 @@ pub fn finite(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "expected a finite number".to_string())
 }
 
+/// Parses an option that is JSON.
+pub fn json(text: &str) -> Result<serde_json::Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))
+}
+
 /// Parses an option that is a number of things.
 pub fn positive(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|&number| number > 0);

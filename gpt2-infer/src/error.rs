@@ -85,6 +85,9 @@ pub enum Error {
         /// Why none is left.
         reason: &'static str,
     },
+    /// The operating system gives no thread to compute in.
+    #[error("no thread could be started to generate in")]
+    Thread(#[source] std::io::Error),
 }
 
 impl From<gpt2_core::Error> for Error {

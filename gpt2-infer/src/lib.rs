@@ -4,8 +4,12 @@
 //!   the loss of a text, scores of continuations, features. The rest is the same on token ids.
 //! - [`GenerationConfig`] holds the options, under the names and with the defaults of Hugging
 //!   Face's class; [`GenerationConfig::from_pretrained`] reads those of a model folder.
-//! - [`generate`] continues prompts, [`generate_with`] hands out every token as it is made, and
-//!   [`next_tokens`] lists the most likely next ones.
+//! - [`Generator`] continues prompts with them: [`generate`](Generator::generate) by every strategy,
+//!   [`generate_with`](Generator::generate_with) token by token,
+//!   [`stream`](Generator::stream) as text that appears piece by piece. It takes a draft model,
+//!   processors of your own and a switch to cancel. The functions [`generate()`] and
+//!   [`generate_with()`] do with a model alone.
+//! - [`next_tokens`] lists the most likely next tokens.
 //! - [`loss`] measures how well a text is predicted, [`score_continuations`] compares ways to go on,
 //!   [`features`] extracts hidden states.
 //! - [`logits`] has the processors that change scores before a token is chosen, [`sample`] the
@@ -49,27 +53,39 @@
 //! # }
 //! ```
 
+mod beam;
 pub mod config;
+mod draft;
 pub mod error;
 mod features;
 mod generate;
+mod generator;
 mod likelihood;
 pub mod logits;
 mod next;
 mod pipeline;
+mod plan;
+mod pool;
 mod probability;
 mod prompt;
 mod reader;
 mod row;
 pub mod sample;
+mod session;
+mod stop;
+mod stream;
+mod window;
 
-pub use config::GenerationConfig;
+pub use config::{EarlyStopping, GenerationConfig};
 pub use error::{Error, Result};
 pub use features::{FeatureOptions, Features, Pooling, features};
 pub use generate::{generate, generate_with};
+pub use generator::Generator;
 pub use likelihood::{
     ContinuationScore, TextLoss, Window, loss, score_continuations, sliding_loss,
 };
 pub use next::{Candidate, next_tokens};
 pub use pipeline::{GeneratedText, NextWord, Pipeline};
-pub use row::{FinishReason, Sequence, Token};
+pub use row::{FinishReason, LogProbs, Sequence, Token};
+pub use stop::Cancellation;
+pub use stream::{AsyncTextStream, TextPiece, TextStream};

@@ -3,8 +3,10 @@
 use burn::module::Module;
 use gpt2_core::{Error as CoreError, Gpt2, Gpt2Batch};
 
+use crate::config::Lengths;
 use crate::logits::LogitsProcessors;
-use crate::probability::{largest, weight};
+use crate::probability::{Softmax, has_nan, weight};
+use crate::sample::highest;
 use crate::{Error, GenerationConfig, Result, prompt};
 
 /// A token that can come next.
@@ -22,8 +24,9 @@ pub struct Candidate {
 ///
 /// With `processed` the probabilities are those after the processors of these options
 /// ([`LogitsProcessors::from_config`]), which include temperature, top-k and top-p only with
-/// `do_sample`; tokens that they exclude are left out, so there can be fewer than `top`. An empty
-/// prompt becomes the begin-of-text token of the options, or of the model without options.
+/// `do_sample`; tokens that they exclude are left out, so there can be fewer than `top`. The token
+/// is the first of a generation with this prompt, where that counts. An empty prompt becomes the
+/// begin-of-text token of the options, or of the model without options.
 ///
 /// # Errors
 /// [`Error::Option`] when `top` is 0 or an option is out of range, [`Error::Prompt`] for a prompt
@@ -65,7 +68,11 @@ pub fn next_tokens(
     };
     let mut scores = last_scores(model, &ids)?;
     if let Some(config) = processed {
-        LogitsProcessors::from_config(config, ids.len())?.process(&ids, &mut scores);
+        // Where nothing could be generated, there is no end at which a token is forced.
+        let lengths = Lengths::new(config, 0, ids.len(), model_config.n_positions);
+        let max_length = lengths.map_or(usize::MAX, |lengths| lengths.end);
+        let mut processors = LogitsProcessors::from_config(config, ids.len(), max_length)?;
+        processors.process(&ids, &mut scores);
     }
     most_likely(&scores, top, ids.len())
 }
@@ -79,24 +86,18 @@ fn last_scores(model: &Gpt2, ids: &[u32]) -> Result<Vec<f32>> {
 }
 
 fn most_likely(scores: &[f32], top: usize, length: usize) -> Result<Vec<Candidate>> {
-    let best = largest(scores);
-    if scores.iter().any(|score| score.is_nan()) || best == f32::INFINITY {
+    let Softmax { largest: best, total, .. } = Softmax::of(scores);
+    if has_nan(scores) || best == f32::INFINITY {
         return Err(Error::NoToken { length, reason: "the model's scores are not finite" });
     }
     if best == f32::NEG_INFINITY {
         return Err(Error::NoToken { length, reason: "the options exclude all of them" });
     }
-    let mut tokens: Vec<(u32, f32)> =
-        (0..).zip(scores.iter().copied()).filter(|token| token.1 > f32::NEG_INFINITY).collect();
-    let total: f64 = tokens.iter().map(|token| weight(token.1, best)).sum();
-    let by_likelihood = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-    if top < tokens.len() {
-        tokens.select_nth_unstable_by(top, by_likelihood);
-        tokens.truncate(top);
-    }
-    tokens.sort_unstable_by(by_likelihood);
-    let candidate = |(id, score)| Candidate { id, probability: weight(score, best) / total };
-    Ok(tokens.into_iter().map(candidate).collect())
+    let candidate = |id| {
+        let probability = weight(scores[id as usize], best) / total;
+        Candidate { id, probability }
+    };
+    Ok(highest(scores, top).into_iter().map(candidate).collect())
 }
 
 #[cfg(test)]

@@ -2,7 +2,26 @@
 
 use gpt2_core::Gpt2Config;
 
-use crate::{Error, Result};
+use crate::config::kept;
+use crate::{Error, GenerationConfig, Result};
+
+/// The prompt as it will be continued: checked, and cut where `truncate_prompt` says so.
+///
+/// # Errors
+/// As [`prepare`].
+pub(crate) fn to_continue(
+    index: usize,
+    prompt: &[u32],
+    config: &GenerationConfig,
+    model: &Gpt2Config,
+) -> Result<Vec<u32>> {
+    let mut ids = prepare(index, prompt, config.bos_token_id, model)?;
+    if config.truncate_prompt {
+        let kept = kept(config, ids.len(), model.n_positions);
+        ids.drain(..ids.len() - kept);
+    }
+    Ok(ids)
+}
 
 /// The ids to start from: the prompt, or the begin-of-text token where it is empty, as in
 /// `transformers`.

@@ -1,124 +1,138 @@
-//! Reads sequences with the model: scores of each one's next token.
+//! Reads sequences with the model: scores of what can come next.
 
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use gpt2_core::{Error as CoreError, Gpt2, Gpt2Batch, KvCache};
 
 use crate::Result;
-use crate::row::Row;
+use crate::pool::CachePool;
+
+/// A sequence that is to be read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Text<'a> {
+    /// All that the model sees; at most `n_positions` together with `guessed`.
+    pub visible: &'a [u32],
+    /// Tokens that may follow.
+    pub guessed: &'a [u32],
+}
+
+impl Text<'_> {
+    /// Positions whose scores are wanted: behind the visible text, and behind each guess.
+    pub fn wanted(&self) -> usize {
+        1 + self.guessed.len()
+    }
+
+    fn len(&self) -> usize {
+        self.visible.len() + self.guessed.len()
+    }
+
+    /// All tokens from the place `from` on.
+    fn rest(&self, from: usize) -> impl Iterator<Item = u32> {
+        let guessed = from.saturating_sub(self.visible.len());
+        let visible = self.visible.get(from..).unwrap_or_default();
+        visible.iter().chain(&self.guessed[guessed..]).copied()
+    }
+}
 
 /// Reads a batch of sequences as they grow, each token once where there is a cache.
+///
+/// The sequences have places, counted from 0; the cache knows what it has read at each.
 #[derive(Debug)]
-pub(crate) struct Reader<'a> {
-    model: &'a Gpt2,
+pub(crate) struct Reader {
+    model: Gpt2,
     device: Device,
-    use_cache: bool,
-    read: Option<ReadRows>,
+    /// `None` reads everything again every time.
+    cache: Option<KvCache>,
+    pool: CachePool,
 }
 
-/// What was read so far.
-#[derive(Debug)]
-struct ReadRows {
-    cache: KvCache,
-    /// For each sequence of the cache, the number of its row.
-    rows: Vec<usize>,
-    /// For each sequence of the cache, the padding in front of it.
-    padding: Vec<usize>,
-}
-
-impl<'a> Reader<'a> {
-    pub fn new(model: &'a Gpt2, use_cache: bool) -> Self {
-        Self { model, device: model.device(), use_cache, read: None }
-    }
-
-    /// Scores of the next token of every live row, `[live, vocab]`, one row behind the other.
-    ///
-    /// Every row must have grown by one token since the last call. Only the last position goes
-    /// through the head, and only of live rows.
+impl Reader {
+    /// A reader for up to `rows` sequences of up to `length` tokens.
     ///
     /// # Errors
-    /// From the model's batch and cache, or when the device fails.
-    pub fn scores(&mut self, rows: &[Row]) -> Result<Vec<f32>> {
-        let live: Vec<usize> = (0..rows.len()).filter(|&row| rows[row].is_live()).collect();
-        let hidden = match &mut self.read {
-            Some(read) if read.cache.len() < read.cache.capacity() => {
-                read.one_more(self.model, rows, &live, &self.device)
-            }
-            // Finished rows and their padding may have taken up the room: read the others again.
-            _ => self.whole(rows, &live)?,
-        };
-        Ok(self.model.head(hidden).try_into_vec_as::<f32>().map_err(CoreError::compute)?)
-    }
-
-    /// Reads the live rows from their start; `[live, embd]`.
-    fn whole(&mut self, rows: &[Row], live: &[usize]) -> Result<Tensor<2>> {
-        let texts: Vec<Vec<u32>> = live.iter().map(|&row| rows[row].ids.clone()).collect();
-        let config = self.model.config();
-        let batch = Gpt2Batch::left_padded(&texts, config, &self.device)?;
-        if !self.use_cache {
-            return Ok(last_position(self.model.hidden(&batch)));
-        }
-        let width = texts.iter().map(Vec::len).max().unwrap_or_default();
-        let missing = live.iter().map(|&row| rows[row].lengths.end - rows[row].ids.len()).max();
-        // The last token of a row is not read any more.
-        let capacity = (width + missing.unwrap_or_default()).saturating_sub(1);
-        let capacity = capacity.clamp(width, config.n_positions.max(width));
-        let mut cache = KvCache::new(config, live.len(), capacity, &self.device)?;
-        let hidden = self.model.hidden_cached(&batch, &mut cache);
-        let padding = texts.iter().map(|ids| width - ids.len()).collect();
-        self.read = Some(ReadRows { cache, rows: live.to_vec(), padding });
-        Ok(last_position(hidden))
-    }
-}
-
-impl ReadRows {
-    /// Reads the last token of every row; `[live, embd]`.
-    fn one_more(
-        &mut self,
+    /// When there is no memory for the cache.
+    pub fn new(
         model: &Gpt2,
-        rows: &[Row],
-        live: &[usize],
-        device: &Device,
-    ) -> Tensor<2> {
-        // A finished row keeps its place and reads anything: no other row sees it.
-        let ids = self.rows.iter().map(|&row| match rows[row].is_live() {
-            true => rows[row].ids.last().map_or(0, |&id| id as i32),
-            false => 0,
-        });
-        let batch = self.batch(ids.collect(), device);
-        let hidden = last_position(model.hidden_cached(&batch, &mut self.cache));
-        if live.len() == self.rows.len() {
+        pool: &CachePool,
+        use_cache: bool,
+        rows: usize,
+        length: usize,
+    ) -> Result<Self> {
+        let cache = use_cache.then(|| pool.take(model, rows, length)).transpose()?;
+        Ok(Self { model: model.clone(), device: model.device(), cache, pool: pool.clone() })
+    }
+
+    /// Number of tokens that the model can see.
+    pub fn n_positions(&self) -> usize {
+        self.model.config().n_positions
+    }
+
+    /// Number of scores of a position.
+    pub fn vocab_size(&self) -> usize {
+        self.model.config().vocab_size
+    }
+
+    /// Scores `[sum of wanted, vocab]`, one text behind the other; texts are in the order of their
+    /// places. Only what the cache does not hold is read, and only wanted positions go through
+    /// the head.
+    ///
+    /// # Errors
+    /// From the model's batch, or when the device fails.
+    pub fn scores(&mut self, texts: &[Text<'_>]) -> Result<Vec<f32>> {
+        let read: Vec<usize> = match &self.cache {
+            Some(cache) if cache.rows() > 0 => cache.lengths().to_vec(),
+            _ => vec![0; texts.len()],
+        };
+        let unread: Vec<Vec<u32>> =
+            texts.iter().zip(&read).map(|(text, &from)| text.rest(from).collect()).collect();
+        let batch = Gpt2Batch::right_padded(&unread, self.model.config(), &self.device)?;
+        let hidden = match &mut self.cache {
+            Some(cache) => self.model.hidden_cached(&batch, cache),
+            None => self.model.hidden(&batch),
+        };
+        let ends = texts.iter().zip(&read).map(|(text, from)| text.len() - from);
+        let wanted = ends.zip(texts).map(|(end, text)| end - text.wanted()..end);
+        let wanted = self.select(hidden, &wanted.collect::<Vec<_>>());
+        Ok(self.model.head(wanted).try_into_vec_as::<f32>().map_err(CoreError::compute)?)
+    }
+
+    /// Hidden states of a range of positions of each row, `[sum of ranges, embd]`.
+    fn select(&self, hidden: Tensor<3>, ranges: &[std::ops::Range<usize>]) -> Tensor<2> {
+        let [rows, seq, embd] = hidden.dims();
+        let hidden = hidden.reshape([rows * seq, embd]);
+        let places: Vec<i32> = ranges
+            .iter()
+            .enumerate()
+            .flat_map(|(row, range)| range.clone().map(move |at| (row * seq + at) as i32))
+            .collect();
+        let count = places.len();
+        if count == rows * seq {
             return hidden;
         }
-        let places = (0..self.rows.len()).filter(|&place| rows[self.rows[place]].is_live());
-        let places: Vec<i32> = places.map(|place| place as i32).collect();
-        let count = places.len();
-        let places = Tensor::<1, Int>::from_data(TensorData::new(places, [count]), device);
-        hidden.select(0, places)
+        let places = TensorData::new(places, [count]);
+        hidden.select(0, Tensor::<1, Int>::from_data(places, &self.device))
     }
 
-    /// One token for each sequence of the cache, with mask and positions where there is padding.
-    fn batch(&self, ids: Vec<i32>, device: &Device) -> Gpt2Batch {
-        let (count, past) = (ids.len(), self.cache.len());
-        let input_ids = Tensor::from_data(TensorData::new(ids, [count, 1]), device);
-        if self.padding.iter().all(|&padding| padding == 0) {
-            return Gpt2Batch::from_tensor(input_ids);
+    /// Forgets what was read at a place from its token `length` on: guesses that were wrong, or
+    /// everything, where the text has slid.
+    pub fn keep(&mut self, place: usize, length: usize) {
+        if let Some(cache) = &mut self.cache {
+            cache.truncate(place, length);
         }
-        let visible = |&padding: &usize| (0..=past).map(move |at| at >= padding);
-        let mask: Vec<bool> = self.padding.iter().flat_map(visible).collect();
-        let mask = Tensor::<2, Bool>::from_data(TensorData::new(mask, [count, past + 1]), device);
-        let positions: Vec<i32> =
-            self.padding.iter().map(|&padding| (past - padding) as i32).collect();
-        let positions = Tensor::from_data(TensorData::new(positions, [count, 1]), device);
-        Gpt2Batch {
-            attention_mask: Some(mask),
-            position_ids: Some(positions),
-            ..Gpt2Batch::from_tensor(input_ids)
-        }
+    }
+
+    /// Gives each place what was read at another: place `i` has what `places[i]` had.
+    ///
+    /// # Errors
+    /// When there are more places than the reader was made for.
+    pub fn rearrange(&mut self, places: &[usize]) -> Result<()> {
+        Ok(self.cache.as_mut().map_or(Ok(()), |cache| cache.select(places))?)
     }
 }
 
-/// `[batch, seq, embd]` to `[batch, embd]`.
-fn last_position(hidden: Tensor<3>) -> Tensor<2> {
-    let [batch, seq, embd] = hidden.dims();
-    hidden.narrow(1, seq - 1, 1).reshape([batch, embd])
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if let Some(cache) = self.cache.take() {
+            self.pool.give_back(cache);
+        }
+    }
 }

@@ -2,19 +2,40 @@
 
 use crate::config::Lengths;
 use crate::logits::LogitsProcessors;
+use crate::probability::log_probability;
 use crate::sample::Sampler;
+use crate::stop::StopMatcher;
 use crate::{Error, Result};
 
 /// Why a sequence ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FinishReason {
     /// Its last token is an end-of-text token.
     Eos,
+    /// Its last token completes a stop string.
+    StopString,
     /// It has as many tokens as it may have.
     Length,
+    /// The time is over.
+    Time,
     /// The caller wanted no more.
     Cancelled,
+}
+
+impl FinishReason {
+    /// A word for it, as programs like to read it: `eos`, `stop_string`, `length`, `time`,
+    /// `cancelled`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Eos => "eos",
+            Self::StopString => "stop_string",
+            Self::Length => "length",
+            Self::Time => "time",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// A continued prompt.
@@ -24,12 +45,17 @@ pub struct Sequence {
     /// Prompt and continuation, an end-of-text token included, without padding.
     pub ids: Vec<u32>,
     /// How many of `ids` are the prompt; 1 where an empty one was replaced by the begin-of-text
-    /// token.
+    /// token, fewer than were given where `truncate_prompt` cut it.
     pub prompt_length: usize,
     /// Why it ended.
     pub finish_reason: FinishReason,
-    /// Score of a search over several sequences; `None` where there was none.
+    /// Score of beam search: the sum of the processed log-probabilities of the continuation,
+    /// divided by its length to the power of `length_penalty`. Equals `transformers`'
+    /// `sequences_scores`. `None` for other strategies.
     pub score: Option<f64>,
+    /// Log-probabilities of the continuation's tokens, where `log_probs` asks for them; never of
+    /// beams.
+    pub log_probs: Option<Vec<LogProbs>>,
 }
 
 impl Sequence {
@@ -40,8 +66,18 @@ impl Sequence {
     }
 }
 
+/// How likely a chosen token was, as natural logarithms.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LogProbs {
+    /// By the model alone.
+    pub model: f64,
+    /// By the processed scores, which it was chosen by. Equals `transformers`'
+    /// `compute_transition_scores(.., normalize_logits=True)`.
+    pub processed: f64,
+}
+
 /// A token that was just chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Token {
     /// Which prompt it continues, counted from 0.
@@ -50,6 +86,8 @@ pub struct Token {
     pub sequence: usize,
     /// Its id.
     pub id: u32,
+    /// How likely it was, where `log_probs` asks for it.
+    pub log_probs: Option<LogProbs>,
     /// Why the sequence ends with it, if it does.
     pub finish_reason: Option<FinishReason>,
 }
@@ -60,16 +98,30 @@ pub(crate) struct Row {
     pub prompt: usize,
     pub sequence: usize,
     pub ids: Vec<u32>,
+    /// First token that the model still sees.
+    pub start: usize,
     pub lengths: Lengths,
     pub processors: LogitsProcessors,
     pub sampler: Sampler,
+    pub stop: Option<StopMatcher>,
+    pub log_probs: Option<Vec<LogProbs>>,
     pub finish_reason: Option<FinishReason>,
 }
 
 impl Row {
+    /// What the model sees.
+    pub fn visible(&self) -> &[u32] {
+        &self.ids[self.start..]
+    }
+
     /// Whether it is not finished.
     pub fn is_live(&self) -> bool {
         self.finish_reason.is_none()
+    }
+
+    /// How many more tokens it may get.
+    pub fn room(&self) -> usize {
+        self.lengths.end.saturating_sub(self.ids.len())
     }
 
     /// Chooses the next token by its scores, which are processed in place.
@@ -77,23 +129,36 @@ impl Row {
     /// # Errors
     /// [`Error::NoToken`] when the scores are not finite or all tokens are excluded.
     pub fn step(&mut self, scores: &mut [f32], eos_token_id: &[u32]) -> Result<Token> {
+        let raw = self.log_probs.is_some().then(|| scores.to_vec());
         self.processors.process(&self.ids, scores);
-        let Some(id) = self.sampler.choose(scores) else {
-            let excluded = scores.iter().all(|&score| score == f32::NEG_INFINITY);
-            let reason = match excluded {
-                true => "the options exclude all of them",
-                false => "the model's scores are not finite",
-            };
-            return Err(Error::NoToken { length: self.ids.len(), reason });
-        };
-        self.ids.push(id);
-        if eos_token_id.contains(&id) {
-            self.finish_reason = Some(FinishReason::Eos);
-        } else if self.ids.len() >= self.lengths.end {
-            self.finish_reason = Some(FinishReason::Length);
+        let id = self.sampler.choose(scores).ok_or_else(|| no_token(scores, self.ids.len()))?;
+        let log_probs = raw.map(|raw| LogProbs {
+            model: log_probability(&raw, id),
+            processed: log_probability(scores, id),
+        });
+        if let (Some(list), Some(new)) = (&mut self.log_probs, log_probs) {
+            list.push(new);
         }
+        self.ids.push(id);
+        self.finish_reason = self.ended(id, eos_token_id)?;
         let Self { prompt, sequence, finish_reason, .. } = *self;
-        Ok(Token { prompt, sequence, id, finish_reason })
+        Ok(Token { prompt, sequence, id, log_probs, finish_reason })
+    }
+
+    /// Why it ends with the token `id`, which it has already, if it does.
+    fn ended(&mut self, id: u32, eos_token_id: &[u32]) -> Result<Option<FinishReason>> {
+        // Every token has to pass, whatever ends the sequence.
+        let stopped = match &mut self.stop {
+            Some(stop) => stop.push(id)?,
+            None => false,
+        };
+        Ok(if eos_token_id.contains(&id) {
+            Some(FinishReason::Eos)
+        } else if stopped {
+            Some(FinishReason::StopString)
+        } else {
+            (self.room() == 0).then_some(FinishReason::Length)
+        })
     }
 
     /// The sequence as it is; unfinished ones were cancelled.
@@ -103,6 +168,17 @@ impl Row {
             prompt_length: self.lengths.prompt,
             finish_reason: self.finish_reason.unwrap_or(FinishReason::Cancelled),
             score: None,
+            log_probs: self.log_probs,
         }
     }
+}
+
+/// Why nothing could be chosen from these scores.
+pub(crate) fn no_token(scores: &[f32], length: usize) -> Error {
+    let excluded = scores.iter().all(|&score| score == f32::NEG_INFINITY);
+    let reason = match excluded {
+        true => "the options exclude all of them",
+        false => "the model's scores are not finite",
+    };
+    Error::NoToken { length, reason }
 }

@@ -3,7 +3,8 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::probability::{largest, weight};
+use crate::logits::{EXCLUDED, sorted_while};
+use crate::probability::{above, has_nan, largest, weight};
 
 /// Chooses tokens for one sequence, and holds the random generator if there is one.
 #[derive(Debug, Clone)]
@@ -41,35 +42,87 @@ impl Sampler {
     /// plus infinity.
     pub fn choose(&mut self, scores: &[f32]) -> Option<u32> {
         let best = largest(scores);
-        if !best.is_finite() || scores.iter().any(|score| score.is_nan()) {
+        if !best.is_finite() || has_nan(scores) {
             return None;
         }
         match &mut self.0 {
-            Choice::Greedy => {
-                (0..).zip(scores).find(|(_, score)| **score == best).map(|(id, _)| id)
-            }
+            Choice::Greedy => scores.iter().position(|&score| score == best).map(|id| id as u32),
             Choice::Multinomial { random, weights } => {
                 weights.clear();
-                let possible = (0..).zip(scores).filter(|(_, score)| **score > f32::NEG_INFINITY);
-                weights.extend(possible.map(|(id, &score)| (id, weight(score, best))));
-                draw(random, weights)
+                let possible = above(scores, EXCLUDED);
+                weights.extend(possible.map(|(id, score)| (id, weight(score, best))));
+                let at = draw(random, weights)?;
+                weights.get(at).map(|&(id, _)| id)
+            }
+        }
+    }
+
+    /// `n` different ids, drawn one after the other with the probabilities that the scores stand
+    /// for among those that are left; without a draw those with the highest scores, in the order
+    /// of [`choose`](Self::choose).
+    ///
+    /// Fewer where fewer scores are above minus infinity, and none where one is NaN or plus
+    /// infinity. Equals `torch.multinomial` without replacement in distribution.
+    pub fn draw_without_replacement(&mut self, scores: &[f32], n: usize) -> Vec<u32> {
+        let best = largest(scores);
+        if !best.is_finite() || has_nan(scores) {
+            return Vec::new();
+        }
+        match &mut self.0 {
+            Choice::Greedy => highest(scores, n),
+            Choice::Multinomial { random, weights } => {
+                weights.clear();
+                let possible = above(scores, EXCLUDED);
+                weights.extend(possible.map(|(id, score)| (id, weight(score, best))));
+                let mut drawn = Vec::with_capacity(n.min(weights.len()));
+                while drawn.len() < n && !weights.is_empty() {
+                    let Some(at) = draw(random, weights) else {
+                        // What is left is too unlikely beside what is gone for a number: measure
+                        // it by itself.
+                        let best = weights.iter().map(|&(id, _)| scores[id as usize]);
+                        let best = best.fold(EXCLUDED, f32::max);
+                        for (id, left) in weights.iter_mut() {
+                            *left = weight(scores[*id as usize], best);
+                        }
+                        continue;
+                    };
+                    drawn.push(weights.swap_remove(at).0);
+                }
+                drawn
             }
         }
     }
 }
 
-/// Draws an id in proportion to its weight; the weights are not negative and one is positive.
-fn draw(random: &mut ChaCha8Rng, weights: &[(u32, f64)]) -> Option<u32> {
+/// Ids of the `n` highest scores that are above minus infinity, the highest first; of equal ones
+/// the lowest ids first.
+pub(crate) fn highest(scores: &[f32], n: usize) -> Vec<u32> {
+    let mut tokens: Vec<(u32, f32)> = above(scores, EXCLUDED).collect();
+    let by_score = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    let mut left = n;
+    let count = sorted_while(&mut tokens, by_score, |_| {
+        let wanted = left > 0;
+        left -= usize::from(wanted);
+        wanted
+    });
+    tokens[..count].iter().map(|token| token.0).collect()
+}
+
+/// Draws a place in proportion to its weight; `None` where no weight is above 0.
+fn draw(random: &mut ChaCha8Rng, weights: &[(u32, f64)]) -> Option<usize> {
     let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
+    if total <= 0.0 {
+        return None;
+    }
     let mut left = random.random::<f64>() * total;
-    for &(id, weight) in weights {
+    for (at, (_, weight)) in weights.iter().enumerate() {
         left -= weight;
         if left < 0.0 {
-            return Some(id);
+            return Some(at);
         }
     }
     // Rounding can leave a remainder as large as the last bit of the sum.
-    weights.iter().rev().find(|(_, weight)| *weight > 0.0).map(|(id, _)| *id)
+    weights.iter().rposition(|(_, weight)| *weight > 0.0)
 }
 
 #[cfg(test)]
@@ -140,5 +193,53 @@ mod tests {
             assert_eq!(Sampler::greedy().choose(&scores), None);
             assert_eq!(Sampler::multinomial(1, 1).choose(&scores), None);
         }
+    }
+
+    #[test]
+    fn ids_drawn_together_are_different_and_follow_the_scores_that_are_left() {
+        let scores: Vec<f32> = PROBABILITIES.iter().map(|p| p.ln() as f32).collect();
+        let mut sampler = Sampler::multinomial(3, 1);
+        let mut counts = [[0.0; 5]; 5];
+        for _ in 0..DRAWS {
+            let [first, second] = sampler.draw_without_replacement(&scores, 2)[..] else {
+                panic!("not two ids")
+            };
+            counts[first as usize][second as usize] += 1.0;
+        }
+        let mut statistic = 0.0;
+        for (first, p) in PROBABILITIES.iter().enumerate() {
+            for (second, q) in PROBABILITIES.iter().enumerate() {
+                let count = counts[first][second];
+                if first == second {
+                    assert_eq!(count, 0.0);
+                    continue;
+                }
+                let mean = p * q / (1.0 - p) * DRAWS as f64;
+                statistic += (count - mean) * (count - mean) / mean;
+            }
+        }
+        // Exceeded with probability 0.001 by a chi-square of 19 degrees of freedom.
+        assert!(statistic < 43.82, "{statistic}");
+    }
+
+    #[test]
+    fn no_more_is_drawn_than_there_is() {
+        let scores = [0.0, f32::NEG_INFINITY, -1e30, 2.0, -1e30];
+        for mut sampler in [Sampler::multinomial(1, 1), Sampler::greedy()] {
+            let mut drawn = sampler.draw_without_replacement(&scores, 9);
+            // However unlikely, the last two are drawn before none is.
+            assert_eq!(sampler.draw_without_replacement(&scores, 3).len(), 3);
+            drawn.sort_unstable();
+            assert_eq!(drawn, [0, 2, 3, 4]);
+            assert_eq!(sampler.draw_without_replacement(&scores, 0), [0; 0]);
+            assert_eq!(sampler.draw_without_replacement(&[f32::NAN, 0.0], 1), [0; 0]);
+            assert_eq!(sampler.draw_without_replacement(&[f32::NEG_INFINITY], 1), [0; 0]);
+        }
+    }
+
+    #[test]
+    fn without_a_draw_the_highest_scores_come_in_their_order() {
+        let scores = [1.0, 3.0, 2.0, 3.0];
+        assert_eq!(Sampler::greedy().draw_without_replacement(&scores, 3), [1, 3, 2]);
     }
 }

@@ -1,12 +1,11 @@
 //! `gpt2 generate`.
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::Args;
 use gpt2_core::tokenizer::Tokenizer;
-use gpt2_core::{Error, Gpt2};
-use gpt2_infer::{FinishReason, GenerationConfig, Sequence, generate, generate_with};
+use gpt2_core::{Error, ModelFolder};
+use gpt2_infer::{GenerationConfig, Generator, Sequence};
 use serde_json::{Value, json};
 
 use super::generation::GenerationArgs;
@@ -28,6 +27,12 @@ pub struct GenerateArgs {
     /// Leave special tokens out of the text
     #[arg(long)]
     skip_special_tokens: bool,
+    /// Report the log-probability of every new token, by the model and as processed
+    #[arg(long, requires = "json")]
+    log_probs: bool,
+    /// A smaller model of the same vocabulary that guesses tokens; the same text, sooner
+    #[arg(long, value_name = "MODEL")]
+    draft_model: Option<PathBuf>,
     #[command(flatten)]
     options: GenerationArgs,
 }
@@ -36,15 +41,15 @@ pub struct GenerateArgs {
 pub fn run(args: &GenerateArgs, global: &Global) -> Outcome {
     let folder = global.open(&args.model)?;
     let prompts = args.prompts.read()?;
-    let tokenizer = tokenizer_for(&folder, have_text(&prompts))?;
+    let config = options(args, &folder)?;
+    let texts = have_text(&prompts) || args.stream || !config.stop_strings.is_empty();
+    let tokenizer = tokenizer_for(&folder, texts)?;
     let ids = encode(&prompts, tokenizer.as_ref())?;
-    let config = args.options.config(&folder)?;
-    config.validate(folder.config())?;
-    let model = folder.model(&global.device()?)?;
+    let generator = generator(args, global, &folder, tokenizer.as_ref())?;
     if args.stream {
-        return stream(args, &model, tokenizer.as_ref(), &ids, &config);
+        return stream(args, &generator, tokenizer.is_some(), &ids, &config);
     }
-    let results = generate(&model, &ids, &config)?;
+    let results = generator.generate(&ids, &config)?;
     let mut separator = None;
     for (prompt, sequences) in prompts.iter().zip(results) {
         let prompt_ids = sequences.first().map_or(&[][..], |s| &s.ids[..s.prompt_length]);
@@ -71,18 +76,45 @@ pub fn run(args: &GenerateArgs, global: &Global) -> Outcome {
     Ok(())
 }
 
+/// The options of generation, checked before the weights are read.
+fn options(args: &GenerateArgs, folder: &ModelFolder) -> Result<GenerationConfig, Failure> {
+    let mut config = args.options.config(folder)?;
+    config.log_probs |= args.log_probs;
+    config.validate(folder.config())?;
+    Ok(config)
+}
+
+/// The model, and what generation needs beside it.
+fn generator(
+    args: &GenerateArgs,
+    global: &Global,
+    folder: &ModelFolder,
+    tokenizer: Option<&Tokenizer>,
+) -> Result<Generator, Failure> {
+    let device = global.device()?;
+    let mut generator = Generator::new(&folder.model(&device)?);
+    if let Some(tokenizer) = tokenizer {
+        generator = generator.with_tokenizer(tokenizer);
+    }
+    if let Some(draft_model) = &args.draft_model {
+        generator = generator.with_draft_model(&global.open(draft_model)?.model(&device)?)?;
+    }
+    Ok(generator)
+}
+
 fn object((sequence, text): (&Sequence, Option<String>)) -> Value {
-    let finish_reason = match sequence.finish_reason {
-        FinishReason::Eos => "eos",
-        FinishReason::Length => "length",
-        _ => "cancelled",
-    };
-    json!({
+    let mut object = json!({
         "ids": sequence.ids,
         "text": text,
         "score": sequence.score,
-        "finish_reason": finish_reason,
-    })
+        "finish_reason": sequence.finish_reason.name(),
+    });
+    if let Some(log_probs) = &sequence.log_probs {
+        let list = log_probs.iter();
+        object["log_probs"] =
+            list.map(|of| json!({ "model": of.model, "processed": of.processed })).collect();
+    }
+    object
 }
 
 fn text(
@@ -96,37 +128,23 @@ fn text(
 /// Writes the prompt and then every piece of text that is complete.
 fn stream(
     args: &GenerateArgs,
-    model: &Gpt2,
-    tokenizer: Option<&Tokenizer>,
+    generator: &Generator,
+    has_tokenizer: bool,
     prompts: &[Vec<u32>],
     config: &GenerationConfig,
 ) -> Outcome {
     let ([prompt], 1) = (prompts, config.num_return_sequences) else {
         return Err("`--stream` writes one sequence of one prompt".into());
     };
-    let tokenizer = tokenizer.ok_or("`--stream` needs a tokenizer in the model folder")?;
-    let mut decoder = tokenizer.decode_stream(args.skip_special_tokens);
-    let mut failure: Option<Failure> = None;
-    let mut write = |id: u32| -> Outcome {
-        if let Some(piece) = decoder.push(id)? {
-            output::piece(&piece)?;
-        }
-        Ok(())
-    };
-    // The prompt waits for the first token: where nothing can be generated, nothing is written.
-    let mut unwritten = prompt.as_slice();
-    generate_with(model, prompts, config, |token| {
-        let ids = std::mem::take(&mut unwritten).iter().copied().chain([token.id]);
-        match ids.into_iter().try_for_each(&mut write) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failure = Some(error);
-                ControlFlow::Break(())
-            }
-        }
-    })?;
-    if let Some(error) = failure {
-        return Err(error);
+    if !has_tokenizer {
+        return Err("`--stream` needs a tokenizer in the model folder".into());
     }
-    Ok(output::line(decoder.finish()?.unwrap_or_default())?)
+    let stream = generator.stream(prompt, config, args.skip_special_tokens)?;
+    // The prompt waits for the first piece: where nothing can be generated, nothing is written.
+    let mut prompt = Some(stream.prompt_text().to_string());
+    for piece in stream {
+        let text = piece?.text;
+        output::piece(&(prompt.take().unwrap_or_default() + &text))?;
+    }
+    Ok(output::line("")?)
 }

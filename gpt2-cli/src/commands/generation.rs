@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Failure;
-use crate::args::finite;
+use crate::args::{finite, json};
 
 /// Options of generation under their names in `GenerationConfig`; what is not given is left to the
 /// model folder.
@@ -41,6 +41,21 @@ pub struct GenerationArgs {
         default_missing_value = "true"
     )]
     do_sample: Option<bool>,
+    /// Texts that are followed side by side to find the likeliest whole
+    #[arg(long, value_name = "N")]
+    num_beams: Option<usize>,
+    /// Above 0 long beams gain, below 0 short ones
+    #[arg(long, value_name = "X", value_parser = finite)]
+    length_penalty: Option<f64>,
+    /// When beam search ends
+    #[arg(
+        long,
+        value_name = "true|false|never",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_parser = early_stopping
+    )]
+    early_stopping: Option<Value>,
     /// Below 1 likely tokens become likelier
     #[arg(long, value_name = "X", value_parser = finite)]
     temperature: Option<f64>,
@@ -50,12 +65,31 @@ pub struct GenerationArgs {
     /// Draw from the likeliest tokens that reach this probability together
     #[arg(long, value_name = "P", value_parser = finite)]
     top_p: Option<f64>,
+    /// Draw from tokens at least P times as likely as the likeliest
+    #[arg(long, value_name = "P", value_parser = finite)]
+    min_p: Option<f64>,
+    /// Draw from the tokens of typical information that reach this probability together
+    #[arg(long, value_name = "P", value_parser = finite)]
+    typical_p: Option<f64>,
+    /// Draw from tokens at least this likely
+    #[arg(long, value_name = "P", value_parser = finite)]
+    epsilon_cutoff: Option<f64>,
+    /// Draw from tokens at least this likely, or less where the distribution is flat
+    #[arg(long, value_name = "P", value_parser = finite)]
+    eta_cutoff: Option<f64>,
     /// Above 1 tokens that occurred become less likely
     #[arg(long, value_name = "X", value_parser = finite)]
     repetition_penalty: Option<f64>,
     /// No run of N tokens occurs twice
     #[arg(long, value_name = "N")]
     no_repeat_ngram_size: Option<usize>,
+    /// Runs of tokens that never occur, such as [[464],[2068,7586]]
+    #[arg(long, value_name = "JSON", value_parser = json)]
+    bad_words_ids: Option<Value>,
+    /// Tokens that are never chosen, separated by commas
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    suppress_tokens: Vec<u32>,
     /// Sequences for each prompt
     #[arg(long, value_name = "N")]
     num_return_sequences: Option<usize>,
@@ -66,6 +100,23 @@ pub struct GenerationArgs {
     /// Padding token; sequences are returned without padding
     #[arg(long, value_name = "ID")]
     pad_token_id: Option<u32>,
+    /// End a text that contains this; repeat it for several
+    #[arg(long = "stop", value_name = "STRING")]
+    #[serde(rename = "stop_strings", skip_serializing_if = "Vec::is_empty")]
+    stop: Vec<String>,
+    /// Seconds after which no further token is begun
+    #[arg(long, value_name = "S", value_parser = finite)]
+    max_time: Option<f64>,
+    /// Guess N tokens at a time from what the text has already; the same text, sooner where it repeats
+    #[arg(long, value_name = "N")]
+    prompt_lookup_num_tokens: Option<usize>,
+    /// Keep the last tokens of a prompt that is too long for the context
+    #[arg(long)]
+    #[serde(skip_serializing_if = "is_off")]
+    truncate_prompt: bool,
+    /// Outgrow the context: when it is full, go on with the last N tokens
+    #[arg(long, value_name = "N")]
+    sliding_window: Option<usize>,
     /// Seed of the random draws [default: a new one every time]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -77,6 +128,20 @@ pub struct GenerationArgs {
 
 fn is_on(switch: &bool) -> bool {
     *switch
+}
+
+fn is_off(switch: &bool) -> bool {
+    !switch
+}
+
+/// The value as it stands in a JSON file.
+fn early_stopping(text: &str) -> Result<Value, String> {
+    match text {
+        "true" => Ok(Value::Bool(true)),
+        "false" => Ok(Value::Bool(false)),
+        "never" => Ok(Value::from(text)),
+        _ => Err("expected true, false or never".to_string()),
+    }
 }
 
 impl GenerationArgs {

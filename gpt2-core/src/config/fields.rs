@@ -50,7 +50,7 @@ impl Fields {
     /// # Errors
     /// [`Error::Field`] when the value is of another type, as for every method here.
     pub fn usize(&mut self, field: &str, default: usize) -> Result<usize> {
-        self.take(field, default, "a whole number", |v| usize::try_from(v.as_u64()?).ok())
+        self.parse(field, default, "a whole number", |v| usize::try_from(v.as_u64()?).ok())
     }
 
     /// A whole number, or null, which an absent field is too.
@@ -66,7 +66,7 @@ impl Fields {
     /// # Errors
     /// As [`usize`](Self::usize).
     pub fn f64(&mut self, field: &str, default: f64) -> Result<f64> {
-        self.take(field, default, "a number", Value::as_f64)
+        self.parse(field, default, "a number", Value::as_f64)
     }
 
     /// A switch; an absent field has the default.
@@ -74,7 +74,7 @@ impl Fields {
     /// # Errors
     /// As [`usize`](Self::usize).
     pub fn bool(&mut self, field: &str, default: bool) -> Result<bool> {
-        self.take(field, default, "true or false", Value::as_bool)
+        self.parse(field, default, "true or false", Value::as_bool)
     }
 
     /// Reads a switch and leaves it in place; anything but `true` is `false`.
@@ -97,7 +97,7 @@ impl Fields {
     /// As [`usize`](Self::usize).
     pub fn activation(&mut self, field: &str) -> Result<Activation> {
         let names = Activation::ALL.map(Activation::name).join(", ");
-        self.take(field, Activation::GeluNew, &format!("one of {names}"), |v| {
+        self.parse(field, Activation::GeluNew, &format!("one of {names}"), |v| {
             Activation::from_name(v.as_str()?)
         })
     }
@@ -107,10 +107,7 @@ impl Fields {
     /// # Errors
     /// As [`usize`](Self::usize).
     pub fn token_id(&mut self, field: &str, default: Option<u32>) -> Result<Option<u32>> {
-        if !self.0.contains_key(field) {
-            return Ok(default);
-        }
-        self.take_nullable(field, "a token id or null", token_id)
+        self.parse_or_null(field, default, "a token id or null", token_id)
     }
 
     /// As [`token_id`](Self::token_id), but a list is allowed too.
@@ -118,17 +115,19 @@ impl Fields {
     /// # Errors
     /// As [`usize`](Self::usize).
     pub fn token_ids(&mut self, field: &str, default: Vec<u32>) -> Result<Vec<u32>> {
-        if !self.0.contains_key(field) {
-            return Ok(default);
-        }
-        let ids = self.take_nullable(field, "a token id, a list of them or null", |v| match v {
+        let expected = "a token id, a list of them or null";
+        let ids = self.parse_or_null(field, Some(default), expected, |v| match v {
             Value::Array(ids) => ids.iter().map(token_id).collect(),
             one => token_id(one).map(|id| vec![id]),
         })?;
         Ok(ids.unwrap_or_default())
     }
 
-    fn take<T>(
+    /// A value of any kind, which `read` recognises; an absent field has the default.
+    ///
+    /// # Errors
+    /// [`Error::Field`], saying what was `expected`, when `read` gives `None`.
+    pub fn parse<T>(
         &mut self,
         field: &str,
         default: T,
@@ -138,6 +137,23 @@ impl Fields {
         match self.0.remove(field) {
             None => Ok(default),
             Some(value) => read(&value).ok_or_else(|| Error::field(field, shown(&value), expected)),
+        }
+    }
+
+    /// As [`parse`](Self::parse), and null is `None`.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_or_null<T>(
+        &mut self,
+        field: &str,
+        default: Option<T>,
+        expected: &str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<T>> {
+        match self.0.contains_key(field) {
+            true => self.take_nullable(field, expected, read),
+            false => Ok(default),
         }
     }
 
@@ -156,7 +172,9 @@ impl Fields {
     }
 }
 
-fn token_id(value: &Value) -> Option<u32> {
+/// A token id; `None` if the value is none.
+#[must_use]
+pub fn token_id(value: &Value) -> Option<u32> {
     u32::try_from(value.as_u64()?).ok()
 }
 

@@ -4,7 +4,7 @@ mod activation;
 mod fields;
 
 pub use activation::Activation;
-pub use fields::{Fields, read_object, shown};
+pub use fields::{Fields, read_object, shown, token_id};
 
 use std::path::Path;
 

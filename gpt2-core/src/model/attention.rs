@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 
 use super::cache::LayerCache;
 use super::layers::Conv1D;
+use super::places::Places;
 use super::source::TensorSource;
 use crate::ops::{self, Attended, AttentionBias, AttentionScale, DropoutMasks};
 use crate::{Gpt2Config, Result};
@@ -41,7 +42,7 @@ impl Attention {
     }
 
     /// Attends from every position of `x` to itself and to what came before it, the keys and
-    /// values of `cache` included, which grows by those of `x`.
+    /// values of `cache` included, which takes those of `x` in at their places.
     ///
     /// # Shapes
     /// - x: `[batch, seq, embd]`
@@ -50,7 +51,7 @@ impl Attention {
         &self,
         x: Tensor<3>,
         bias: &AttentionBias,
-        cache: Option<&mut LayerCache>,
+        cache: Option<(&mut LayerCache, &Places)>,
         masks: &mut DropoutMasks,
     ) -> (Tensor<3>, Tensor<4>) {
         let [batch, seq, embd] = x.dims();
@@ -63,7 +64,7 @@ impl Attention {
                 .swap_dims(1, 2) // [batch, head, seq, head_dim]
         });
         let (key, value) = match cache {
-            Some(cache) => cache.append(key, value),
+            Some((cache, places)) => cache.append(key, value, places),
             None => (key, value),
         };
         let Attended { output, probabilities } =

@@ -9,10 +9,13 @@ use crate::{Error, Gpt2Config, Result};
 pub struct Gpt2Batch {
     /// `[batch, seq]`.
     pub input_ids: Tensor<2, Int>,
-    /// `[batch, past + seq]`, true where there is a token; `None` where there is no padding.
+    /// `[batch, seq]`, true where there is a token; `None` where there is no padding in front.
     pub attention_mask: Option<Tensor<2, Bool>>,
-    /// `[batch, seq]`; `None` counts on from the cache's length.
+    /// `[batch, seq]`; `None` counts on from the lengths of the cache's rows.
     pub position_ids: Option<Tensor<2, Int>>,
+    /// Tokens of each row, where rows are padded on the right; `None` where all are full. Only a
+    /// [`KvCache`](super::KvCache) needs it: nothing that is real looks at what stands behind it.
+    pub lengths: Option<Vec<usize>>,
     /// Seed of the dropout masks, where there is dropout; `None` draws one for every pass.
     pub dropout_seed: Option<u64>,
 }
@@ -56,35 +59,49 @@ impl Gpt2Batch {
     /// # Errors
     /// As [`new`](Self::new), but rows may differ in length.
     pub fn left_padded(rows: &[Vec<u32>], config: &Gpt2Config, device: &Device) -> Result<Self> {
-        let seq = rows.iter().map(Vec::len).max().unwrap_or(0);
-        if rows.iter().all(|row| row.len() == seq) {
+        let Some(seq) = longest(rows, config)? else {
             return Self::new(rows, config, device);
-        }
-        let padded = rows
-            .iter()
-            .map(|row| {
-                check_length(row.len(), config)?;
-                check_ids(row, config)?;
-                Ok([vec![0; seq - row.len()], row.clone()].concat())
-            })
-            .collect::<Result<Vec<_>>>()?;
+        };
+        let padded = padded(rows, seq, |pad, row| [pad, row].concat());
         let count = rows.len();
         let pads = || rows.iter().map(|row| seq - row.len());
         let mask: Vec<bool> = pads().flat_map(|pad| (0..seq).map(move |at| at >= pad)).collect();
         let positions: Vec<i32> =
             pads().flat_map(|pad| (0..seq).map(move |at| at.saturating_sub(pad) as i32)).collect();
         Ok(Self {
-            input_ids: ids(&padded, seq, device),
             attention_mask: Some(Tensor::from_data(TensorData::new(mask, [count, seq]), device)),
             position_ids: Some(Tensor::from_data(TensorData::new(positions, [count, seq]), device)),
-            dropout_seed: None,
+            ..Self::from_tensor(ids(&padded, seq, device))
+        })
+    }
+
+    /// A batch of sequences of any lengths, padded on the right, as a cache takes them in.
+    ///
+    /// Every row gives what it gives alone; what comes out for its padding means nothing.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), but rows may differ in length.
+    pub fn right_padded(rows: &[Vec<u32>], config: &Gpt2Config, device: &Device) -> Result<Self> {
+        let Some(seq) = longest(rows, config)? else {
+            return Self::new(rows, config, device);
+        };
+        let padded = padded(rows, seq, |pad, row| [row, pad].concat());
+        Ok(Self {
+            lengths: Some(rows.iter().map(Vec::len).collect()),
+            ..Self::from_tensor(ids(&padded, seq, device))
         })
     }
 
     /// A batch of ids that the caller has checked, without padding.
     #[must_use]
     pub fn from_tensor(input_ids: Tensor<2, Int>) -> Self {
-        Self { input_ids, attention_mask: None, position_ids: None, dropout_seed: None }
+        Self {
+            input_ids,
+            attention_mask: None,
+            position_ids: None,
+            lengths: None,
+            dropout_seed: None,
+        }
     }
 }
 
@@ -112,6 +129,24 @@ pub fn check_length(seq: usize, config: &Gpt2Config) -> Result<()> {
         return Err(Error::argument("input_ids", format!("{seq} tokens"), expected));
     }
     Ok(())
+}
+
+/// Length of the longest row, or `None` where there is nothing to pad.
+fn longest(rows: &[Vec<u32>], config: &Gpt2Config) -> Result<Option<usize>> {
+    let seq = rows.iter().map(Vec::len).max().unwrap_or(0);
+    if rows.iter().all(|row| row.len() == seq) {
+        return Ok(None);
+    }
+    for row in rows {
+        check_length(row.len(), config)?;
+        check_ids(row, config)?;
+    }
+    Ok(Some(seq))
+}
+
+/// Every row with as much padding as it lacks; `join` puts the two in their order.
+fn padded(rows: &[Vec<u32>], seq: usize, join: fn(&[u32], &[u32]) -> Vec<u32>) -> Vec<Vec<u32>> {
+    rows.iter().map(|row| join(&vec![0; seq - row.len()], row)).collect()
 }
 
 fn ids(rows: &[Vec<u32>], seq: usize, device: &Device) -> Tensor<2, Int> {

@@ -7,6 +7,7 @@ use super::attention::Attention;
 use super::cache::LayerCache;
 use super::layers::LayerNorm;
 use super::mlp::Mlp;
+use super::places::Places;
 use super::source::TensorSource;
 use crate::Result;
 use crate::ops::{AttentionBias, DropoutMasks};
@@ -41,7 +42,7 @@ impl Block {
         &self,
         x: Tensor<3>,
         bias: &AttentionBias,
-        cache: Option<&mut LayerCache>,
+        cache: Option<(&mut LayerCache, &Places)>,
         masks: &mut DropoutMasks,
     ) -> (Tensor<3>, Tensor<4>) {
         let (attended, probabilities) =

@@ -1,83 +1,140 @@
 //! Keys and values of what a model has read, owned by the caller.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
+use super::places::Places;
 use crate::{Error, Gpt2Config, Result};
 
-/// Keys and values of all blocks for a batch of sequences, so that each token is computed once.
+/// Keys and values of what was read, for up to `max_rows` sequences of at most `capacity` tokens.
 ///
-/// The memory is allocated once, for `capacity` positions; a decode step writes into it in place.
+/// Row `r` holds `lengths()[r]` tokens from place 0 on: there is never padding in it, and rows may
+/// have different lengths. The memory is allocated once; reading writes into it in place.
+///
+/// # Example
+/// ```
+/// # use gpt2_core::{Gpt2, Gpt2Batch, Gpt2Config, KvCache, device};
+/// # fn main() -> gpt2_core::Result<()> {
+/// # let device = device::best()?;
+/// # let config = Gpt2Config { vocab_size: 100, n_embd: 32, n_layer: 2, n_head: 4, ..Gpt2Config::gpt2() };
+/// # let model = Gpt2::init(&config, 42, &device)?;
+/// let mut cache = KvCache::new(&config, 4, 64, &device)?;
+/// let prompts = Gpt2Batch::right_padded(&[vec![5, 17, 3], vec![8]], &config, &device)?;
+/// let _ = model.hidden_cached(&prompts, &mut cache);
+/// assert_eq!(cache.lengths(), [3, 1]);
+/// cache.select(&[1, 0, 0])?; // the second text goes on once, the first one twice
+/// let next = Gpt2Batch::new(&[vec![9], vec![4], vec![7]], &config, &device)?;
+/// let _ = model.hidden_cached(&next, &mut cache);
+/// assert_eq!(cache.lengths(), [2, 4, 4]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct KvCache {
     pub(super) layers: Vec<LayerCache>,
-    batch: usize,
+    pub(super) lengths: Vec<usize>,
+    max_rows: usize,
     capacity: usize,
 }
 
-/// Keys and values of one block, `[batch, head, capacity, head_dim]`, filled up to `len`.
+/// Keys and values of one block, `[max_rows, head, capacity, head_dim]`.
 #[derive(Debug, Clone)]
 pub(super) struct LayerCache {
     key: Tensor<4>,
     value: Tensor<4>,
-    len: usize,
 }
 
 impl KvCache {
-    /// An empty cache for `batch` sequences of at most `capacity` tokens.
+    /// An empty cache for up to `max_rows` sequences of at most `capacity` tokens.
     ///
     /// # Errors
-    /// [`Error::Argument`] when `batch` is 0, or `capacity` is 0 or beyond `n_positions`.
+    /// [`Error::Argument`] when `max_rows` is 0, or `capacity` is 0 or beyond `n_positions`.
     pub fn new(
         config: &Gpt2Config,
-        batch: usize,
+        max_rows: usize,
         capacity: usize,
         device: &Device,
     ) -> Result<Self> {
-        if batch == 0 {
-            return Err(Error::argument("batch", batch, "at least 1"));
+        if max_rows == 0 {
+            return Err(Error::argument("max_rows", max_rows, "at least 1"));
         }
         if capacity == 0 || capacity > config.n_positions {
             let expected = format!("1 to n_positions = {}", config.n_positions);
             return Err(Error::argument("capacity", capacity, expected));
         }
-        let shape = [batch, config.n_head, capacity, config.head_dim()];
+        let shape = [max_rows, config.n_head, capacity, config.head_dim()];
         let layer = || LayerCache {
             key: Tensor::zeros(shape, device),
             value: Tensor::zeros(shape, device),
-            len: 0,
         };
-        Ok(Self { layers: (0..config.n_layer).map(|_| layer()).collect(), batch, capacity })
+        let layers = (0..config.n_layer).map(|_| layer()).collect();
+        Ok(Self { layers, lengths: Vec::with_capacity(max_rows), max_rows, capacity })
     }
 
-    /// Positions that are filled.
+    /// Rows in use; 0 when the cache is empty.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.layers.first().map_or(0, |layer| layer.len)
+    pub fn rows(&self) -> usize {
+        self.lengths.len()
     }
 
-    /// Whether nothing has been read yet.
+    /// Tokens of every row in use.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub fn lengths(&self) -> &[usize] {
+        &self.lengths
     }
 
-    /// Positions that there is room for.
+    /// Rows that there is room for.
+    #[must_use]
+    pub fn max_rows(&self) -> usize {
+        self.max_rows
+    }
+
+    /// Tokens of a row that there is room for.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Number of sequences.
-    #[must_use]
-    pub fn batch(&self) -> usize {
-        self.batch
+    /// Forgets every row; the memory is kept for the next text.
+    pub fn clear(&mut self) {
+        self.lengths.clear();
     }
 
-    /// Forgets everything from position `len` on; the memory is kept for the next text.
-    pub fn truncate(&mut self, len: usize) {
-        for layer in &mut self.layers {
-            layer.len = layer.len.min(len);
+    /// Forgets what `row` holds from place `len` on.
+    ///
+    /// # Panics
+    /// If `row` is not in use.
+    pub fn truncate(&mut self, row: usize, len: usize) {
+        let length = &mut self.lengths[row];
+        *length = len.min(*length);
+    }
+
+    /// Rearranges the rows: row `i` becomes what row `rows[i]` was. Rows may repeat or be left out.
+    ///
+    /// Nothing is copied for rows in front and at the end that stay where they are, and of the
+    /// others only the part that is filled.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when an index is not a row in use, or there are more than `max_rows`.
+    pub fn select(&mut self, rows: &[usize]) -> Result<()> {
+        if rows.len() > self.max_rows {
+            let expected = format!("at most max_rows = {}", self.max_rows);
+            return Err(Error::argument("rows", format!("{} rows", rows.len()), expected));
         }
+        if let Some(row) = rows.iter().find(|&&row| row >= self.rows()) {
+            let expected = format!("one of the {} rows in use", self.rows());
+            return Err(Error::argument("rows", format!("row {row}"), expected));
+        }
+        let moved = |row: &usize| rows[*row] != *row;
+        let (first, last) = ((0..rows.len()).find(moved), (0..rows.len()).rfind(moved));
+        if let (Some(first), Some(last)) = (first, last) {
+            let from = &rows[first..=last];
+            let filled = from.iter().map(|&row| self.lengths[row]).max().unwrap_or_default();
+            for layer in &mut self.layers {
+                layer.copy_rows(from, first, filled);
+            }
+        }
+        self.lengths = rows.iter().map(|&row| self.lengths[row]).collect();
+        Ok(())
     }
 }
 
@@ -85,17 +142,51 @@ impl LayerCache {
     /// Writes new keys and values behind the old ones and returns all of them.
     ///
     /// # Shapes
-    /// - key, value: `[batch, head, seq, head_dim]`
-    /// - output: `[batch, head, len + seq, head_dim]`
-    pub(super) fn append(&mut self, key: Tensor<4>, value: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
-        let [batch, head, seq, head_dim] = key.dims();
-        let end = self.len + seq;
-        let new = [0..batch, 0..head, self.len..end, 0..head_dim];
-        let all = [0..batch, 0..head, 0..end, 0..head_dim];
-        // `inplace` leaves no second owner, so that the write does not copy the cache.
-        self.key.inplace(|cached| cached.slice_assign(new.clone(), key));
-        self.value.inplace(|cached| cached.slice_assign(new, value));
-        self.len = end;
-        (self.key.clone().slice(all.clone()), self.value.clone().slice(all))
+    /// - key, value: `[rows, head, seq, head_dim]`
+    /// - output: `[rows, head, places.width(), head_dim]`
+    pub(super) fn append(
+        &mut self,
+        key: Tensor<4>,
+        value: Tensor<4>,
+        places: &Places,
+    ) -> (Tensor<4>, Tensor<4>) {
+        (write(&mut self.key, key, places), write(&mut self.value, value, places))
     }
+
+    /// Writes the first `filled` places of the rows `from` over the rows from `first` on.
+    fn copy_rows(&mut self, from: &[usize], first: usize, filled: usize) {
+        if filled == 0 {
+            return;
+        }
+        for cached in [&mut self.key, &mut self.value] {
+            let [max_rows, head, _, head_dim] = cached.dims();
+            let ids: Vec<i32> = from.iter().map(|&row| row as i32).collect();
+            let ids = TensorData::new(ids, [from.len()]);
+            let ids = Tensor::<1, Int>::from_data(ids, &cached.device());
+            let part = cached.clone().slice([0..max_rows, 0..head, 0..filled, 0..head_dim]);
+            let part = part.select(0, ids);
+            let to = [first..first + from.len(), 0..head, 0..filled, 0..head_dim];
+            cached.inplace(|cached| cached.slice_assign(to, part));
+        }
+    }
+}
+
+/// Writes `new` into its places and returns the part that is filled then.
+fn write(cached: &mut Tensor<4>, new: Tensor<4>, places: &Places) -> Tensor<4> {
+    let [rows, head, _, head_dim] = new.dims();
+    let width = places.width();
+    // `inplace` leaves no second owner, so that the write does not copy the cache.
+    if let Some(start) = places.common_start() {
+        let to = [0..rows, 0..head, start..width, 0..head_dim];
+        let new = new.narrow(2, 0, width - start);
+        cached.inplace(|cached| cached.slice_assign(to, new));
+    } else {
+        for (row, range) in places.ranges().enumerate().filter(|(_, range)| !range.is_empty()) {
+            let from = [row..row + 1, 0..head, 0..range.len(), 0..head_dim];
+            let to = [row..row + 1, 0..head, range, 0..head_dim];
+            let new = new.clone().slice(from);
+            cached.inplace(|cached| cached.slice_assign(to, new));
+        }
+    }
+    cached.clone().slice([0..rows, 0..head, 0..width, 0..head_dim])
 }

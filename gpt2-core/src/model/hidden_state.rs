@@ -22,8 +22,8 @@ impl Gpt2 {
         }
         let [_, seq] = batch.input_ids.dims();
         let masks = &mut DropoutMasks::new(batch.dropout_seed);
-        let x = self.embed(batch, 0, masks); // [batch, seq, embd]
-        let bias = AttentionBias::causal(seq, seq, batch.attention_mask.clone(), &x.device());
+        let x = self.embed(batch, None, masks); // [batch, seq, embd]
+        let bias = AttentionBias::causal(seq, batch.attention_mask.clone(), &x.device());
         let blocks = self.h.iter().take(layer);
         blocks.fold(x, |x, block| block.forward(x, &bias, None, masks).0)
     }

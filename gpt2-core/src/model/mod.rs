@@ -12,6 +12,7 @@ mod init;
 pub mod layers;
 pub mod mlp;
 mod parameters;
+mod places;
 mod source;
 
 pub use batch::Gpt2Batch;
@@ -22,7 +23,9 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 
 use self::block::Block;
+use self::cache::LayerCache;
 use self::layers::{Embedding, LayerNorm};
+use self::places::Places;
 use self::source::TensorSource;
 use crate::ops::{self, AttentionBias, DropoutMasks};
 use crate::weights::names;
@@ -163,7 +166,11 @@ impl Gpt2 {
         Gpt2Output { logits: self.head(last), hidden_states, attentions }
     }
 
-    /// The last hidden state of tokens that follow what `cache` has read; the cache grows by them.
+    /// The last hidden state of tokens that follow what `cache` has read.
+    ///
+    /// Row `r` of the batch continues row `r` of the cache, which grows by its tokens: by
+    /// `batch.lengths[r]`, or by all of them. Positions count on from each row's own length. An
+    /// empty cache takes the rows of the batch into use. What comes out for padding means nothing.
     ///
     /// Feed the result to [`head`](Self::head), after picking the positions that matter.
     ///
@@ -171,13 +178,18 @@ impl Gpt2 {
     /// - output: `[batch, seq, embd]`
     ///
     /// # Panics
-    /// As [`forward`](Self::forward), or when the cache has no room or another batch size.
+    /// As [`forward`](Self::forward), or when the cache is in use by another number of rows or has
+    /// no room for the batch, when `lengths` are not of the batch or are all 0, or when there is an
+    /// `attention_mask`.
     #[must_use]
     pub fn hidden_cached(&self, batch: &Gpt2Batch, cache: &mut KvCache) -> Tensor<3> {
-        let [rows, seq] = batch.input_ids.dims();
-        assert_eq!(rows, cache.batch(), "the batch must have the cache's number of sequences");
-        assert!(cache.len() + seq <= cache.capacity(), "the cache must have room for the batch");
-        self.run(batch, Some(cache), OutputOptions::default(), &mut Vec::new(), &mut Vec::new())
+        let places = Places::behind(cache, batch);
+        let layers = Some((&mut cache.layers[..], &places));
+        let hidden =
+            self.run(batch, layers, OutputOptions::default(), &mut Vec::new(), &mut Vec::new());
+        cache.lengths.clear();
+        cache.lengths.extend(places.ranges().map(|range| range.end));
+        hidden
     }
 
     /// Logits of hidden states.
@@ -199,22 +211,25 @@ impl Gpt2 {
     fn run(
         &self,
         batch: &Gpt2Batch,
-        mut cache: Option<&mut KvCache>,
+        mut cache: Option<(&mut [LayerCache], &Places)>,
         options: OutputOptions,
         hidden_states: &mut Vec<Tensor<3>>,
         attentions: &mut Vec<Tensor<4>>,
     ) -> Tensor<3> {
         let [_, seq] = batch.input_ids.dims();
-        let past = cache.as_ref().map_or(0, |cache| cache.len());
         let masks = &mut DropoutMasks::new(batch.dropout_seed);
-        let mut x = self.embed(batch, past, masks); // [batch, seq, embd]
-        let bias =
-            AttentionBias::causal(seq, past + seq, batch.attention_mask.clone(), &x.device());
+        let places = cache.as_ref().map(|(_, places)| *places);
+        let mut x = self.embed(batch, places, masks); // [batch, seq, embd]
+        let device = x.device();
+        let bias = match places {
+            Some(places) => places.bias(&device),
+            None => AttentionBias::causal(seq, batch.attention_mask.clone(), &device),
+        };
         for (layer, block) in self.h.iter().enumerate() {
             if options.hidden_states {
                 hidden_states.push(x.clone());
             }
-            let cached = cache.as_mut().map(|cache| &mut cache.layers[layer]);
+            let cached = cache.as_mut().map(|(layers, places)| (&mut layers[layer], *places));
             let (output, probabilities) = block.forward(x, &bias, cached, masks);
             x = output;
             if options.attentions {
@@ -229,11 +244,17 @@ impl Gpt2 {
     }
 
     /// Token plus position embedding, `[batch, seq, embd]`.
-    fn embed(&self, batch: &Gpt2Batch, past: usize, masks: &mut DropoutMasks) -> Tensor<3> {
+    fn embed(
+        &self,
+        batch: &Gpt2Batch,
+        places: Option<&Places>,
+        masks: &mut DropoutMasks,
+    ) -> Tensor<3> {
         let [_, seq] = batch.input_ids.dims();
-        let positions = batch.position_ids.clone().unwrap_or_else(|| {
-            let range = past as i64..(past + seq) as i64;
-            Tensor::<1, Int>::arange(range, &batch.input_ids.device()).reshape([1, seq])
+        let device = batch.input_ids.device();
+        let positions = batch.position_ids.clone().unwrap_or_else(|| match places {
+            Some(places) => places.positions(self.config.n_positions, &device),
+            None => Tensor::<1, Int>::arange(0..seq as i64, &device).reshape([1, seq]),
         });
         let embedded = self.wte.forward(batch.input_ids.clone()) + self.wpe.forward(positions);
         ops::dropout(embedded, self.embd_pdrop, masks)

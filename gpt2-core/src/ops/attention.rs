@@ -26,19 +26,14 @@ pub struct AttentionScale {
 pub struct AttentionBias(Option<Tensor<4>>);
 
 impl AttentionBias {
-    /// Hides from query `i` (of `queries`, the last ones of `keys`) every key after it, and
-    /// everywhere the keys whose `attention_mask` is false.
+    /// Hides from every query what comes after it, and everywhere the keys whose
+    /// `attention_mask` is false.
     ///
     /// # Shapes
-    /// - attention_mask: `[batch, keys]`, true where there is a token
+    /// - attention_mask: `[batch, seq]`, true where there is a token
     #[must_use]
-    pub fn causal(
-        queries: usize,
-        keys: usize,
-        attention_mask: Option<Tensor<2, Bool>>,
-        device: &Device,
-    ) -> Self {
-        let causal = (queries > 1).then(|| future(queries, keys, device));
+    pub fn causal(seq: usize, attention_mask: Option<Tensor<2, Bool>>, device: &Device) -> Self {
+        let causal = Self::ragged(&[0], seq, seq, device).0;
         let padding = attention_mask.map(|mask| {
             let [batch, keys] = mask.dims();
             let bias = Tensor::<2>::zeros([batch, keys], device).mask_fill(mask.bool_not(), HIDDEN);
@@ -48,21 +43,30 @@ impl AttentionBias {
             // Twice `HIDDEN` would be minus infinity: take the lower of the two, not the sum.
             (Some(causal), Some(padding)) => {
                 let [batch, _, _, keys] = padding.dims();
-                let shape = [batch, 1, queries, keys];
+                let shape = [batch, 1, seq, keys];
                 Some(causal.expand(shape).min_pair(padding.expand(shape)))
             }
             (causal, padding) => causal.or(padding),
         })
     }
-}
 
-/// `HIDDEN` above the diagonal that ends in the last query and the last key, 0 elsewhere.
-fn future(queries: usize, keys: usize, device: &Device) -> Tensor<4> {
-    let past = keys - queries;
-    let values = (0..queries)
-        .flat_map(|query| (0..keys).map(move |key| if key > past + query { HIDDEN } else { 0.0 }))
-        .collect::<Vec<f32>>();
-    Tensor::from_data(TensorData::new(values, [1, 1, queries, keys]), device)
+    /// Hides from query `i` of a row every key behind place `start + i`, where `starts` has one
+    /// start for each row, or one for all. There is nothing to hide from a single query that
+    /// stands last in every row.
+    #[must_use]
+    pub fn ragged(starts: &[usize], queries: usize, keys: usize, device: &Device) -> Self {
+        if starts.iter().all(|start| start + 1 >= keys) {
+            return Self(None);
+        }
+        let hidden = |last: usize, key: usize| if key > last { HIDDEN } else { 0.0 };
+        let values = starts
+            .iter()
+            .flat_map(|&start| start..start + queries)
+            .flat_map(|last| (0..keys).map(move |key| hidden(last, key)))
+            .collect::<Vec<f32>>();
+        let shape = [starts.len(), 1, queries, keys];
+        Self(Some(Tensor::from_data(TensorData::new(values, shape), device)))
+    }
 }
 
 /// What [`attention`] returns.

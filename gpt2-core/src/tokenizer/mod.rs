@@ -19,6 +19,7 @@ mod vocab;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -31,17 +32,19 @@ use crate::{Error, Result};
 pub use self::stream::DecodeStream;
 pub use self::train::TrainBpeOptions;
 
-/// A tokenizer: immutable, shared freely between threads.
+/// A tokenizer: immutable, shared freely between threads; a clone is the same one once more, and costs nothing.
+#[derive(Clone)]
 pub struct Tokenizer {
     engine: Engine,
-    settings: Settings,
+    settings: Arc<Settings>,
     /// What it was read from; empty for one that was learned.
-    files: SourceFiles,
+    files: Arc<SourceFiles>,
 }
 
 /// What does the work.
+#[derive(Clone)]
 enum Engine {
-    Bpe(Box<Bpe>),
+    Bpe(Arc<Bpe>),
 }
 
 /// A text as ids.
@@ -149,7 +152,11 @@ impl Tokenizer {
     }
 
     fn from_bpe(bpe: Bpe, settings: Settings, files: SourceFiles) -> Self {
-        Self { engine: Engine::Bpe(Box::new(bpe)), settings, files }
+        Self {
+            engine: Engine::Bpe(Arc::new(bpe)),
+            settings: Arc::new(settings),
+            files: Arc::new(files),
+        }
     }
 
     fn bpe(&self) -> &Bpe {
@@ -198,8 +205,8 @@ impl Tokenizer {
     }
 
     /// Decodes ids one at a time as they come.
-    pub fn decode_stream(&self, skip_special_tokens: bool) -> DecodeStream<'_> {
-        DecodeStream::new(self, skip_special_tokens)
+    pub fn decode_stream(&self, skip_special_tokens: bool) -> DecodeStream {
+        DecodeStream::new(self.clone(), skip_special_tokens)
     }
 
     fn append_bytes(&self, id: u32, skip_special_tokens: bool, bytes: &mut Vec<u8>) {

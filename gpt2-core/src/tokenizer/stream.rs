@@ -8,16 +8,16 @@ use crate::Result;
 /// A token of byte-level BPE may end in the middle of a character. Such bytes wait until the character is complete, so
 /// every piece is final: put together, the pieces equal [`Tokenizer::decode`] of all ids. An id costs time in
 /// proportion to its own text, however long the stream is.
-#[derive(Debug)]
-pub struct DecodeStream<'a> {
-    tokenizer: &'a Tokenizer,
+#[derive(Debug, Clone)]
+pub struct DecodeStream {
+    tokenizer: Tokenizer,
     skip_special_tokens: bool,
     /// The beginning of a character: at most three bytes between calls.
     pending: Vec<u8>,
 }
 
-impl<'a> DecodeStream<'a> {
-    pub(super) fn new(tokenizer: &'a Tokenizer, skip_special_tokens: bool) -> Self {
+impl DecodeStream {
+    pub(super) fn new(tokenizer: Tokenizer, skip_special_tokens: bool) -> Self {
         Self { tokenizer, skip_special_tokens, pending: Vec::new() }
     }
 

@@ -1,65 +1,10 @@
-//! The model against itself: cached and full, padded and alone, one backend and the other.
+//! The model against itself: padded and alone, one backend and the other.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, Tolerance};
-use gpt2_core::{Gpt2, Gpt2Batch, Gpt2Config, KvCache, OutputOptions, device};
+use burn::tensor::Tensor;
+use gpt2_core::{Gpt2, Gpt2Batch, Gpt2Config, OutputOptions, device};
 
-fn config() -> Gpt2Config {
-    Gpt2Config {
-        vocab_size: 61,
-        n_positions: 24,
-        n_embd: 24,
-        n_layer: 3,
-        n_head: 4,
-        initializer_range: 0.2,
-        ..Gpt2Config::gpt2()
-    }
-}
-
-fn model(device: &Device) -> Gpt2 {
-    Gpt2::init(&config(), 7, device).unwrap()
-}
-
-fn ids(count: usize, start: u32) -> Vec<u32> {
-    (0..count as u32).map(|i| (start + i * 17) % 61).collect()
-}
-
-fn devices() -> Vec<Device> {
-    device::available().iter().map(|info| device::by_name(info.name).unwrap()).collect()
-}
-
-fn assert_close<const D: usize>(a: &Tensor<D>, b: &Tensor<D>) {
-    a.to_data().assert_approx_eq::<f32>(&b.to_data(), Tolerance::absolute(2e-5));
-}
-
-#[test]
-fn cached_decode_equals_full_pass() {
-    for device in devices() {
-        let model = model(&device);
-        let text = ids(20, 3);
-        let full = model.forward(&batch(std::slice::from_ref(&text), &device));
-        let mut cache = KvCache::new(model.config(), 1, 24, &device).unwrap();
-        let mut rows = Vec::new();
-        for piece in [&text[..7], &text[7..8], &text[8..13], &text[13..]] {
-            let hidden = model.hidden_cached(&batch(&[piece.to_vec()], &device), &mut cache);
-            rows.push(model.head(hidden));
-        }
-        assert_eq!(cache.len(), 20);
-        assert_close(&Tensor::cat(rows, 1), &full);
-    }
-}
-
-#[test]
-fn a_truncated_cache_continues_another_text() {
-    for device in devices() {
-        let model = model(&device);
-        let mut cache = KvCache::new(model.config(), 1, 24, &device).unwrap();
-        let _ = model.hidden_cached(&batch(&[ids(12, 0)], &device), &mut cache);
-        cache.truncate(0);
-        let again = model.hidden_cached(&batch(&[ids(9, 5)], &device), &mut cache);
-        assert_close(&again, &model.hidden(&batch(&[ids(9, 5)], &device)));
-    }
-}
+use crate::common::{assert_close, batch, config, devices, ids, model};
 
 #[test]
 fn left_padded_rows_give_what_each_gives_alone() {
@@ -147,10 +92,8 @@ fn wrong_ids_and_lengths_are_refused() {
         let error = Gpt2Batch::new(&rows, &config, &device).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     }
-    assert!(KvCache::new(&config, 1, 25, &device).is_err());
-    assert!(KvCache::new(&config, 0, 5, &device).is_err());
-}
-
-fn batch(rows: &[Vec<u32>], device: &Device) -> Gpt2Batch {
-    Gpt2Batch::new(rows, &config(), device).unwrap()
+    for rows in [vec![vec![1, 61], vec![1]], vec![vec![0; 25], vec![1]], vec![vec![], vec![1]]] {
+        assert!(Gpt2Batch::left_padded(&rows, &config, &device).is_err());
+        assert!(Gpt2Batch::right_padded(&rows, &config, &device).is_err());
+    }
 }

@@ -7,11 +7,10 @@ use crate::{Error, Result};
 
 /// Records of how a file was made, the form of Python's results, and what changes only the speed
 /// or concerns only encoder-decoder models: the ids are the same whatever they say.
-const IGNORED: [&str; 36] = [
+const IGNORED: [&str; 30] = [
     "_commit_hash",
     "_from_model_config",
     "_original_object_hash",
-    "assistant_confidence_threshold",
     "assistant_early_exit",
     "assistant_lookbehind",
     "cache_config",
@@ -20,23 +19,18 @@ const IGNORED: [&str; 36] = [
     "continuous_batching_config",
     "decoder_start_token_id",
     "disable_compile",
-    "early_stopping",
     "encoder_no_repeat_ngram_size",
     "encoder_repetition_penalty",
     "generation_kwargs",
     "is_assistant",
-    "length_penalty",
     "low_memory",
     "max_cache_len",
-    "max_matching_ngram_size",
-    "num_assistant_tokens",
     "num_assistant_tokens_schedule",
     "output_attentions",
     "output_hidden_states",
     "output_logits",
     "output_scores",
     "prefill_chunk_size",
-    "prompt_lookup_num_tokens",
     "return_dict",
     "return_dict_in_generate",
     "return_legacy_cache",
@@ -56,34 +50,18 @@ enum Neutral {
 }
 
 /// Fields that change the ids, each with the value at which it does not.
-const REFUSED: [(&str, Neutral); 28] = [
+const REFUSED: [(&str, Neutral); 12] = [
     ("assistant_ensemble_weight", Neutral::Null),
-    ("bad_words_ids", Neutral::Null),
-    ("begin_suppress_tokens", Neutral::Null),
     ("constraints", Neutral::Null),
     ("diversity_penalty", Neutral::Number(0.0)),
     ("dola_layers", Neutral::Null),
-    ("epsilon_cutoff", Neutral::Number(0.0)),
-    ("eta_cutoff", Neutral::Number(0.0)),
-    ("exponential_decay_length_penalty", Neutral::Null),
     ("force_words_ids", Neutral::Null),
-    ("forced_bos_token_id", Neutral::Null),
     ("forced_decoder_ids", Neutral::Null),
-    ("forced_eos_token_id", Neutral::Null),
     ("guidance_scale", Neutral::Number(1.0)),
-    ("max_time", Neutral::Null),
-    ("min_p", Neutral::Null),
     ("num_beam_groups", Neutral::One),
-    ("num_beams", Neutral::One),
     ("penalty_alpha", Neutral::Number(0.0)),
-    ("remove_invalid_values", Neutral::False),
-    ("renormalize_logits", Neutral::False),
-    ("sequence_bias", Neutral::Null),
-    ("stop_strings", Neutral::Null),
-    ("suppress_tokens", Neutral::Null),
     ("token_healing", Neutral::False),
     ("top_h", Neutral::Null),
-    ("typical_p", Neutral::Number(1.0)),
     ("watermarking_config", Neutral::Null),
 ];
 

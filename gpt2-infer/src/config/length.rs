@@ -20,7 +20,7 @@ impl Lengths {
     /// batch `transformers` counts the padding of a shorter prompt as if it were text.
     ///
     /// The last token of a text is never read, so a text may be one token longer than the
-    /// context.
+    /// context; with `sliding_window` it may have any length.
     ///
     /// # Errors
     /// [`Error::Prompt`] when the prompt is longer than the context, [`Error::Option`] when
@@ -35,13 +35,16 @@ impl Lengths {
             let expected = format!("at most n_positions = {n_positions}");
             return Err(Error::prompt(index, format!("{prompt} tokens"), expected));
         }
-        let longest = n_positions + 1;
+        let longest = match config.sliding_window {
+            Some(_) => LONGEST,
+            None => n_positions + 1,
+        };
         let end = match (config.max_new_tokens, config.max_length) {
             (Some(new), _) if new > longest - prompt => {
+                let room = longest - prompt;
+                let context = limit(config, n_positions);
                 let expected = format!(
-                    "at most {} after the {prompt} tokens of prompt {index}: n_positions = \
-                     {n_positions}, and the last token is not read",
-                    longest - prompt
+                    "at most {room} after the {prompt} tokens of prompt {index}: {context}"
                 );
                 return Err(Error::option("max_new_tokens", new, expected));
             }
@@ -51,12 +54,11 @@ impl Lengths {
                 return Err(Error::option("max_length", end, expected));
             }
             (None, Some(end)) if end > longest => {
-                let expected = format!(
-                    "at most {longest}: n_positions = {n_positions}, and the last token is not read"
-                );
+                let expected = format!("at most {longest}: {}", limit(config, n_positions));
                 return Err(Error::option("max_length", end, expected));
             }
             (None, Some(end)) => end,
+            (None, None) if config.sliding_window.is_some() => prompt + NEW_TOKENS,
             (None, None) if prompt == n_positions => {
                 let expected = format!(
                     "fewer than n_positions = {n_positions}, or max_new_tokens of 1: there is no \
@@ -82,4 +84,35 @@ impl Lengths {
         }
         Ok(())
     }
+}
+
+/// Tokens beyond which no text is worth an attempt; keeps sums of lengths far from overflow.
+const LONGEST: usize = 1 << 32;
+
+/// Why a text cannot be longer.
+fn limit(config: &GenerationConfig, n_positions: usize) -> String {
+    match config.sliding_window {
+        Some(_) => "longer texts are not supported".to_string(),
+        None => format!(
+            "n_positions = {n_positions}, and the last token is not read; `sliding_window` lifts \
+             the limit"
+        ),
+    }
+}
+
+/// How many of the last tokens of a prompt are kept with `truncate_prompt`, so that what is to be
+/// added fits behind them; all, where they do.
+///
+/// With `sliding_window` only the prompt itself has to fit.
+pub(crate) fn kept(config: &GenerationConfig, prompt: usize, n_positions: usize) -> usize {
+    let room = match (config.sliding_window, config.max_new_tokens) {
+        (Some(_), _) => n_positions,
+        (None, Some(new)) => (n_positions + 1).saturating_sub(new),
+        (None, None) => match config.max_length {
+            // A length that counts the prompt leaves it whole or is an error of its own.
+            Some(_) => n_positions,
+            None => n_positions.saturating_sub(NEW_TOKENS),
+        },
+    };
+    prompt.min(room.max(1))
 }

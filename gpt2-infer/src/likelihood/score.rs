@@ -81,7 +81,7 @@ pub fn score_continuations(
             if let ([to_read @ .., _], [_, targets @ ..]) = (ids.as_slice(), ids.as_slice())
                 && !targets.is_empty()
             {
-                cache.truncate(prompt.len());
+                cache.truncate(0, prompt.len());
                 let hidden = read(model, to_read, &mut cache)?;
                 found.extend(log_probabilities(model, hidden, targets)?);
             }

@@ -20,7 +20,7 @@ impl MinLength {
 }
 
 impl LogitsProcessor for MinLength {
-    fn process(&self, ids: &[u32], scores: &mut [f32]) {
+    fn process(&mut self, ids: &[u32], scores: &mut [f32]) {
         if ids.len() < self.min_length {
             exclude(&self.eos_token_id, scores);
         }
@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn end_of_text_is_excluded_below_the_length_only() {
-        let processor = MinLength::new(3, vec![1, 7]);
+        let mut processor = MinLength::new(3, vec![1, 7]);
         let mut scores = [0.0; 3];
         processor.process(&[0, 0], &mut scores);
         assert_eq!(scores, [0.0, EXCLUDED, 0.0]);

@@ -21,7 +21,7 @@ impl MinNewTokens {
 }
 
 impl LogitsProcessor for MinNewTokens {
-    fn process(&self, ids: &[u32], scores: &mut [f32]) {
+    fn process(&mut self, ids: &[u32], scores: &mut [f32]) {
         if ids.len().saturating_sub(self.prompt_length) < self.min_new_tokens {
             exclude(&self.eos_token_id, scores);
         }
@@ -35,7 +35,7 @@ mod tests {
 
     #[test]
     fn the_prompt_does_not_count() {
-        let processor = MinNewTokens::new(2, 3, vec![0]);
+        let mut processor = MinNewTokens::new(2, 3, vec![0]);
         let mut scores = [0.0; 2];
         processor.process(&[1; 4], &mut scores);
         assert_eq!(scores, [EXCLUDED, 0.0]);

@@ -3,36 +3,96 @@
 //! Each is a type of its own behind [`LogitsProcessor`], so that they can be put together in any
 //! way; [`LogitsProcessors::from_config`] does it as `transformers` does.
 
+mod bad_words_ids;
+mod begin_suppress_tokens;
+mod epsilon_cutoff;
+mod eta_cutoff;
+mod exponential_decay_length_penalty;
+mod forced_bos_token_id;
+mod forced_eos_token_id;
+mod from_config;
 mod min_length;
 mod min_new_tokens;
+mod min_p;
 mod no_repeat_ngram;
+mod prefix_allowed_tokens;
+mod remove_invalid_values;
+mod renormalize_logits;
 mod repetition_penalty;
+mod scratch;
+mod select;
+mod sequence_bias;
+mod suppress_tokens;
 mod temperature;
 mod top_k;
 mod top_p;
+mod typical_p;
 
+pub use bad_words_ids::NoBadWords;
+pub use begin_suppress_tokens::BeginSuppressTokens;
+pub use epsilon_cutoff::EpsilonCutoff;
+pub use eta_cutoff::EtaCutoff;
+pub use exponential_decay_length_penalty::ExponentialDecayLengthPenalty;
+pub use forced_bos_token_id::ForcedBosToken;
+pub use forced_eos_token_id::ForcedEosToken;
 pub use min_length::MinLength;
 pub use min_new_tokens::MinNewTokens;
+pub use min_p::MinP;
 pub use no_repeat_ngram::NoRepeatNGram;
+pub use prefix_allowed_tokens::PrefixAllowedTokens;
+pub use remove_invalid_values::RemoveInvalidValues;
+pub use renormalize_logits::RenormalizeLogits;
 pub use repetition_penalty::RepetitionPenalty;
+pub use sequence_bias::SequenceBias;
+pub use suppress_tokens::SuppressTokens;
 pub use temperature::Temperature;
 pub use top_k::TopK;
 pub use top_p::TopP;
+pub use typical_p::TypicalP;
+
+pub(crate) use select::sorted_while;
 
 use std::fmt::Debug;
 
-use crate::{GenerationConfig, Result};
+use dyn_clone::DynClone;
+
+use crate::{Error, Result};
 
 /// Score of a token that must not be chosen.
 pub const EXCLUDED: f32 = f32::NEG_INFINITY;
 
 /// Changes the scores of the next token of one sequence.
-pub trait LogitsProcessor: Debug + Send + Sync {
+///
+/// It is `Clone`, since every sequence has processors of its own.
+pub trait LogitsProcessor: Debug + DynClone + Send + Sync {
     /// Changes `scores`, one for each token of the vocabulary, in place; [`EXCLUDED`] rules a
     /// token out.
     ///
-    /// `ids` is the sequence so far, prompt included and without padding.
-    fn process(&self, ids: &[u32], scores: &mut [f32]);
+    /// `ids` is the sequence so far, prompt included and without padding. What a processor keeps
+    /// between steps may save work, but steps need not come in the order of one text.
+    fn process(&mut self, ids: &[u32], scores: &mut [f32]);
+
+    /// Changes the scores of all beams of one prompt, one row of `scores` for each of `beams`.
+    ///
+    /// Each is processed on its own unless a processor says otherwise.
+    fn process_beams(&mut self, beams: &[&[u32]], scores: &mut [f32]) {
+        let vocab = scores.len() / beams.len().max(1);
+        for (ids, scores) in beams.iter().zip(scores.chunks_exact_mut(vocab.max(1))) {
+            self.process(ids, scores);
+        }
+    }
+}
+
+dyn_clone::clone_trait_object!(LogitsProcessor);
+
+impl LogitsProcessor for Box<dyn LogitsProcessor> {
+    fn process(&mut self, ids: &[u32], scores: &mut [f32]) {
+        (**self).process(ids, scores);
+    }
+
+    fn process_beams(&mut self, beams: &[&[u32]], scores: &mut [f32]) {
+        (**self).process_beams(beams, scores);
+    }
 }
 
 /// Processors that are applied one after the other.
@@ -49,7 +109,7 @@ pub trait LogitsProcessor: Debug + Send + Sync {
 /// assert_eq!(scores, [EXCLUDED, 6.0, 4.0]);
 /// # Ok::<(), gpt2_infer::Error>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct LogitsProcessors(Vec<Box<dyn LogitsProcessor>>);
 
 impl LogitsProcessors {
@@ -59,61 +119,28 @@ impl LogitsProcessors {
         Self::default()
     }
 
-    /// The processors that the options ask for, for a sequence whose prompt has `prompt_length`
-    /// tokens.
-    ///
-    /// Equals the list and order of `transformers`' `generate`: temperature, top-k and top-p come
-    /// last, and only with `do_sample`.
-    ///
-    /// # Errors
-    /// [`Error::Option`](crate::Error::Option) naming an option that is out of range.
-    pub fn from_config(config: &GenerationConfig, prompt_length: usize) -> Result<Self> {
-        let mut list = Self::new();
-        if config.repetition_penalty != 1.0 {
-            list.push(RepetitionPenalty::new(config.repetition_penalty)?);
-        }
-        if config.no_repeat_ngram_size > 0 {
-            list.push(NoRepeatNGram::new(config.no_repeat_ngram_size)?);
-        }
-        let ends = &config.eos_token_id;
-        match config.min_new_tokens {
-            _ if ends.is_empty() => {}
-            Some(0) => {}
-            Some(least) => list.push(MinNewTokens::new(least, prompt_length, ends.clone())),
-            None if config.min_length > 0 => {
-                list.push(MinLength::new(config.min_length, ends.clone()));
-            }
-            None => {}
-        }
-        if config.do_sample {
-            list.push_warpers(config)?;
-        }
-        Ok(list)
-    }
-
-    /// Those that shape the distribution which a token is drawn from.
-    fn push_warpers(&mut self, config: &GenerationConfig) -> Result<()> {
-        if config.temperature != 1.0 {
-            self.push(Temperature::new(config.temperature)?);
-        }
-        if config.top_k > 0 {
-            self.push(TopK::new(config.top_k)?);
-        }
-        if config.top_p != 1.0 {
-            self.push(TopP::new(config.top_p)?);
-        }
-        Ok(())
-    }
-
     /// Adds a processor that is applied after the others.
     pub fn push(&mut self, processor: impl LogitsProcessor + 'static) {
         self.0.push(Box::new(processor));
     }
 
-    /// Applies all processors, in their order.
-    pub fn process(&self, ids: &[u32], scores: &mut [f32]) {
-        for processor in &self.0 {
+    /// Adds all of another list, to be applied after the others.
+    pub fn append(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
+    /// Applies all processors to the scores of one sequence, in their order.
+    pub fn process(&mut self, ids: &[u32], scores: &mut [f32]) {
+        for processor in &mut self.0 {
             processor.process(ids, scores);
+        }
+    }
+
+    /// Applies all processors to the scores of the beams of one prompt, one row of `scores` for
+    /// each of `beams`.
+    pub fn process_beams(&mut self, beams: &[&[u32]], scores: &mut [f32]) {
+        for processor in &mut self.0 {
+            processor.process_beams(beams, scores);
         }
     }
 
@@ -139,63 +166,36 @@ fn exclude(ids: &[u32], scores: &mut [f32]) {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn processors_come_in_the_order_of_transformers() {
-        let config = GenerationConfig {
-            do_sample: true,
-            temperature: 0.8,
-            top_k: 60,
-            top_p: 0.9,
-            repetition_penalty: 1.1,
-            no_repeat_ngram_size: 3,
-            min_new_tokens: Some(6),
-            eos_token_id: vec![0],
-            ..GenerationConfig::default()
-        };
-        let list = LogitsProcessors::from_config(&config, 4).unwrap();
-        let shown: Vec<_> = list.0.iter().map(|processor| format!("{processor:?}")).collect();
-        let order =
-            ["RepetitionPenalty", "NoRepeatNGram", "MinNewTokens", "Temperature", "TopK", "TopP"];
-        assert_eq!(list.len(), order.len());
-        for (shown, name) in shown.iter().zip(order) {
-            assert!(shown.starts_with(&format!("{name} ")), "{shown} is not {name}");
+/// Leaves each of `ids`, equally likely, and no other.
+fn force(ids: &[u32], scores: &mut [f32]) {
+    scores.fill(EXCLUDED);
+    for &id in ids {
+        if let Some(score) = scores.get_mut(id as usize) {
+            *score = 0.0;
         }
     }
+}
 
-    #[test]
-    fn what_shapes_the_draw_is_left_out_without_a_draw() {
-        let config =
-            GenerationConfig { temperature: 0.8, top_k: 5, top_p: 0.5, ..Default::default() };
-        assert!(LogitsProcessors::from_config(&config, 1).unwrap().is_empty());
+/// `value` if it is above 0 and below 1.
+fn inside_unit(option: &str, value: f64) -> Result<f64> {
+    match value > 0.0 && value < 1.0 {
+        true => Ok(value),
+        false => Err(Error::option(option, value, "a number above 0 and below 1")),
     }
+}
 
-    #[test]
-    fn neutral_options_need_no_processor() {
-        let config = GenerationConfig {
-            do_sample: true,
-            top_k: 0,
-            min_length: 9,
-            ..GenerationConfig::default()
-        };
-        // A minimum length without an end-of-text token has nothing to rule out.
-        assert!(LogitsProcessors::from_config(&config, 1).unwrap().is_empty());
+/// `min_tokens_to_keep` if it is not 0.
+fn at_least_one(min_tokens_to_keep: usize) -> Result<usize> {
+    match min_tokens_to_keep {
+        0 => Err(Error::option("min_tokens_to_keep", 0, "at least 1")),
+        least => Ok(least),
     }
+}
 
-    #[test]
-    fn the_minimum_of_new_tokens_overrides_the_minimum_length() {
-        let config = GenerationConfig {
-            min_length: 100,
-            min_new_tokens: Some(1),
-            eos_token_id: vec![1],
-            ..GenerationConfig::default()
-        };
-        let list = LogitsProcessors::from_config(&config, 2).unwrap();
-        let mut scores = [0.0; 2];
-        list.process(&[0; 3], &mut scores);
-        assert_eq!(scores, [0.0; 2]);
-    }
+/// Ids that a processor leaves of tokens with these probabilities.
+#[cfg(test)]
+fn kept_of(mut processor: impl LogitsProcessor, probabilities: &[f64]) -> Vec<usize> {
+    let mut scores: Vec<f32> = probabilities.iter().map(|p| p.ln() as f32).collect();
+    processor.process(&[], &mut scores);
+    (0..scores.len()).filter(|&at| scores[at] != EXCLUDED).collect()
 }

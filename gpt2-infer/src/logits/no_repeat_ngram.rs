@@ -25,7 +25,7 @@ impl NoRepeatNGram {
 }
 
 impl LogitsProcessor for NoRepeatNGram {
-    fn process(&self, ids: &[u32], scores: &mut [f32]) {
+    fn process(&mut self, ids: &[u32], scores: &mut [f32]) {
         if ids.len() < self.size {
             return;
         }

@@ -26,7 +26,7 @@ impl Temperature {
 }
 
 impl LogitsProcessor for Temperature {
-    fn process(&self, _ids: &[u32], scores: &mut [f32]) {
+    fn process(&mut self, _ids: &[u32], scores: &mut [f32]) {
         for score in scores {
             *score /= self.temperature;
         }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use gpt2_core::Gpt2Config;
-use gpt2_infer::{Error, GenerationConfig, generate};
+use gpt2_infer::{EarlyStopping, Error, GenerationConfig, generate};
 use serde_json::{Value, json};
 
 use crate::support::{model, model_config, object};
@@ -41,11 +41,14 @@ fn null_empties_what_can_be_empty() {
     let config = read(json!({
         "max_length": 9, "max_new_tokens": 3, "min_new_tokens": 2, "seed": 5,
         "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3, "top_k": 8,
+        "bad_words_ids": [[4]], "stop_strings": "end", "max_time": 1.5, "min_p": 0.1,
+        "forced_eos_token_id": 2, "exponential_decay_length_penalty": [3, 1.1],
     }));
     let nulls = json!({
         "max_length": null, "max_new_tokens": null, "min_new_tokens": null, "seed": null,
         "bos_token_id": null, "eos_token_id": null, "pad_token_id": null, "top_k": null,
-        "num_beams": null,
+        "num_beams": null, "bad_words_ids": null, "stop_strings": null, "max_time": null,
+        "min_p": null, "forced_eos_token_id": null, "exponential_decay_length_penalty": null,
     });
     let config = config.unwrap().merged(object(nulls)).unwrap();
     assert_eq!(config, GenerationConfig { top_k: 8, ..GenerationConfig::default() });
@@ -56,12 +59,34 @@ fn fields_without_effect_are_accepted() {
     let config = read(json!({
         "_from_model_config": true, "transformers_version": "4.30.2", "output_attentions": false,
         "output_scores": true, "return_dict_in_generate": true, "num_beams": 1,
-        "num_beam_groups": 1, "length_penalty": 0.6, "early_stopping": "never",
-        "penalty_alpha": null, "typical_p": 1, "epsilon_cutoff": 0.0,
+        "num_beam_groups": 1, "penalty_alpha": null, "typical_p": 1, "epsilon_cutoff": 0.0,
         "bad_words_ids": [], "renormalize_logits": false, "diversity_penalty": 0.0,
+        "guidance_scale": 1.0, "constraints": [], "forced_decoder_ids": null,
         "encoder_no_repeat_ngram_size": 0, "decoder_start_token_id": null, "use_cache": true,
     }));
     assert_eq!(config.unwrap(), GenerationConfig::default());
+}
+
+#[test]
+fn every_shape_of_a_field_is_read() {
+    let config = read(json!({
+        "early_stopping": "never", "stop_strings": ["a", "b"], "bad_words_ids": [[1], [2, 3]],
+        "sequence_bias": [[[4, 5], -2.5]], "forced_eos_token_id": [6, 7],
+        "exponential_decay_length_penalty": [8, 1.5], "num_beams": 3, "length_penalty": -1,
+    }));
+    let expected = GenerationConfig {
+        early_stopping: EarlyStopping::Never,
+        stop_strings: vec!["a".to_string(), "b".to_string()],
+        bad_words_ids: vec![vec![1], vec![2, 3]],
+        sequence_bias: vec![(vec![4, 5], -2.5)],
+        forced_eos_token_id: vec![6, 7],
+        exponential_decay_length_penalty: Some((8, 1.5)),
+        num_beams: 3,
+        length_penalty: -1.0,
+        ..GenerationConfig::default()
+    };
+    assert_eq!(config.unwrap(), expected);
+    assert_eq!(read(json!({"early_stopping": true})).unwrap().early_stopping, EarlyStopping::True);
 }
 
 #[test]
@@ -93,12 +118,31 @@ fn every_bad_field_is_named() {
         (json!({"seed": -1}), "seed"),
         (json!({"use_cache": "yes"}), "use_cache"),
         (json!({"num_beams": 0}), "num_beams"),
-        (json!({"num_beams": 4}), "num_beams"),
+        (json!({"num_beams": 1_000_000_000_000_u64}), "num_beams"),
+        (json!({"early_stopping": "soon"}), "early_stopping"),
+        (json!({"length_penalty": "long"}), "length_penalty"),
+        (json!({"max_time": 0}), "max_time"),
+        (json!({"max_time": "an hour"}), "max_time"),
+        (json!({"prompt_lookup_num_tokens": 0}), "prompt_lookup_num_tokens"),
+        (json!({"max_matching_ngram_size": 0}), "max_matching_ngram_size"),
+        (json!({"num_assistant_tokens": 0}), "num_assistant_tokens"),
+        (json!({"assistant_confidence_threshold": 1.5}), "assistant_confidence_threshold"),
+        (json!({"sliding_window": 0}), "sliding_window"),
         (json!({"penalty_alpha": 0.6}), "penalty_alpha"),
-        (json!({"bad_words_ids": [[1]]}), "bad_words_ids"),
-        (json!({"renormalize_logits": true}), "renormalize_logits"),
-        (json!({"min_p": 0.0}), "min_p"),
-        (json!({"stop_strings": "end"}), "stop_strings"),
+        (json!({"bad_words_ids": [1]}), "bad_words_ids"),
+        (json!({"bad_words_ids": [[]]}), "bad_words_ids"),
+        (json!({"sequence_bias": [[[1], 2.0, 3.0]]}), "sequence_bias"),
+        (json!({"sequence_bias": [[[], 2.0]]}), "sequence_bias"),
+        (json!({"suppress_tokens": [-1]}), "suppress_tokens"),
+        (json!({"renormalize_logits": 1}), "renormalize_logits"),
+        (json!({"exponential_decay_length_penalty": [1]}), "exponential_decay_length_penalty"),
+        (json!({"min_p": -0.5}), "min_p"),
+        (json!({"min_p": 1.5}), "min_p"),
+        (json!({"typical_p": 0.0}), "typical_p"),
+        (json!({"epsilon_cutoff": 1.0}), "epsilon_cutoff"),
+        (json!({"eta_cutoff": -0.1}), "eta_cutoff"),
+        (json!({"stop_strings": [1]}), "stop_strings"),
+        (json!({"stop_strings": ["a", ""]}), "stop_strings"),
         (json!({"top_kk": 5}), "top_kk"),
     ] {
         let error = read(value.clone()).unwrap_err().to_string();
@@ -110,9 +154,9 @@ fn every_bad_field_is_named() {
 fn what_is_not_implemented_is_told_from_what_is_wrong() {
     let not_implemented =
         |value| matches!(read(value), Err(gpt2_infer::Error::NotImplemented { .. }));
-    assert!(not_implemented(json!({"num_beams": 4})));
-    assert!(not_implemented(json!({"bad_words_ids": [[1]]})));
-    assert!(!not_implemented(json!({"num_beams": 0})));
+    assert!(not_implemented(json!({"penalty_alpha": 0.6})));
+    assert!(not_implemented(json!({"num_beam_groups": 2})));
+    assert!(!not_implemented(json!({"num_beam_groups": 0})));
     assert!(!not_implemented(json!({"temperature": -1.0})));
 }
 
@@ -133,6 +177,10 @@ fn every_contradiction_is_named() {
         (GenerationConfig { eos_token_id: vec![0, 101], ..default() }, "eos_token_id"),
         (GenerationConfig { pad_token_id: Some(101), ..default() }, "pad_token_id"),
         (GenerationConfig { bos_token_id: Some(101), ..default() }, "bos_token_id"),
+        (GenerationConfig { bad_words_ids: vec![vec![1, 101]], ..default() }, "bad_words_ids"),
+        (GenerationConfig { suppress_tokens: vec![101], ..default() }, "suppress_tokens"),
+        (GenerationConfig { sequence_bias: vec![(vec![101], 1.0)], ..default() }, "sequence_bias"),
+        (GenerationConfig { length_penalty: f64::NAN, ..default() }, "length_penalty"),
         (
             GenerationConfig { min_new_tokens: Some(3), max_new_tokens: Some(2), ..default() },
             "min_new_tokens",

@@ -1,5 +1,6 @@
 //! A small model with random weights, large enough that its continuations differ.
 
+use gpt2_core::tokenizer::{Tokenizer, TrainBpeOptions};
 use gpt2_core::{Gpt2, Gpt2Config, device};
 use gpt2_infer::{GenerationConfig, generate};
 use serde_json::{Map, Value};
@@ -23,6 +24,15 @@ pub fn model_config() -> Gpt2Config {
 
 pub fn model() -> Gpt2 {
     Gpt2::init(&model_config(), 3, &device::best().unwrap()).unwrap()
+}
+
+/// A tokenizer whose tokens end in the middle of characters, and a model for it.
+pub fn text_model() -> (Tokenizer, Gpt2) {
+    let text = "satu dua tiga, satu dua tiga: naïve 日本語 🙂 satu dua".to_string();
+    let options = TrainBpeOptions { vocab_size: 280, ..TrainBpeOptions::default() };
+    let tokenizer = Tokenizer::train_bpe(std::iter::once(text), &options).unwrap();
+    let config = Gpt2Config { vocab_size: tokenizer.vocab_size(), ..model_config() };
+    (tokenizer, Gpt2::init(&config, 5, &device::best().unwrap()).unwrap())
 }
 
 /// Greedy, `new` tokens long, without an end-of-text token.

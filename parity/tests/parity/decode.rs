@@ -1,6 +1,6 @@
 //! Decoding step by step with a cache gives what one pass over the whole text gives.
 
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use burn::tensor::Device;
 use gpt2_core::{Gpt2, Gpt2Batch, KvCache};
 
 use crate::compare::{assert_close, everywhere};
@@ -45,35 +45,38 @@ fn step_by_step(model: &Gpt2, text: &[u32], device: &Device) -> Vec<f32> {
         let batch = Gpt2Batch::new(&[piece.to_vec()], model.config(), device).expect("good ids");
         logits.extend(host(model.head(model.hidden_cached(&batch, &mut cache))));
     }
-    assert_eq!(cache.len(), text.len());
+    assert_eq!(cache.lengths(), [text.len()]);
     logits
 }
 
-/// As [`step_by_step`] for rows that are padded on the left: the mask grows with the cache.
-fn padded_step_by_step(
-    model: &Gpt2,
-    rows: &[Vec<u32>],
-    mask: &[Vec<bool>],
-    device: &Device,
-) -> Vec<Vec<f32>> {
-    let seq = rows[0].len();
-    let mut cache = KvCache::new(model.config(), rows.len(), seq, device).expect("room");
-    let position = |row: usize, at: usize| {
-        mask[row][..=at].iter().filter(|&&real| real).count().saturating_sub(1) as i32
-    };
-    (0..seq)
-        .map(|at| {
-            let ids: Vec<Vec<u32>> = rows.iter().map(|row| vec![row[at]]).collect();
-            let mut batch = Gpt2Batch::new(&ids, model.config(), device).expect("good ids");
-            let seen: Vec<bool> = mask.iter().flat_map(|row| row[..=at].to_vec()).collect();
-            let places: Vec<i32> = (0..rows.len()).map(|row| position(row, at)).collect();
-            let seen = TensorData::new(seen, [rows.len(), at + 1]);
-            let places = TensorData::new(places, [rows.len(), 1]);
-            batch.attention_mask = Some(Tensor::<2, Bool>::from_data(seen, device));
-            batch.position_ids = Some(Tensor::<2, Int>::from_data(places, device));
-            host(model.head(model.hidden_cached(&batch, &mut cache)))
-        })
-        .collect()
+/// As [`step_by_step`] for rows that were padded on the left, each without its padding: prompts of
+/// different lengths at once, then one token for each row.
+///
+/// Logits of each row's real positions.
+fn ragged_step_by_step(model: &Gpt2, rows: &[Vec<u32>], device: &Device) -> Vec<Vec<f32>> {
+    let longest = rows.iter().map(Vec::len).max().expect("rows");
+    let mut cache = KvCache::new(model.config(), rows.len(), longest, device).expect("room");
+    // As many tokens are left to every row, so that all end together.
+    let left = rows.iter().map(Vec::len).min().expect("rows") - 1;
+    let prompts: Vec<Vec<u32>> = rows.iter().map(|row| row[..row.len() - left].to_vec()).collect();
+    let batch = Gpt2Batch::right_padded(&prompts, model.config(), device).expect("good ids");
+    let logits = host(model.head(model.hidden_cached(&batch, &mut cache)));
+    let vocab = model.config().vocab_size;
+    let per_row = logits.len() / rows.len();
+    let mut found: Vec<Vec<f32>> = logits
+        .chunks(per_row)
+        .zip(&prompts)
+        .map(|(logits, prompt)| logits[..prompt.len() * vocab].to_vec())
+        .collect();
+    for at in (1..=left).rev() {
+        let ids: Vec<Vec<u32>> = rows.iter().map(|row| vec![row[row.len() - at]]).collect();
+        let batch = Gpt2Batch::new(&ids, model.config(), device).expect("good ids");
+        let logits = host(model.head(model.hidden_cached(&batch, &mut cache)));
+        for (found, logits) in found.iter_mut().zip(logits.chunks(vocab)) {
+            found.extend_from_slice(logits);
+        }
+    }
+    found
 }
 
 #[test]
@@ -81,16 +84,23 @@ fn cached_decode_of_a_padded_batch_equals_transformers() {
     for root in roots() {
         let arrays = Arrays::open(root.expected("forward/bbpe.safetensors"));
         let (rows, mask) = (arrays.ids("padded.input_ids"), mask(&arrays, "padded").expect("one"));
+        let real: Vec<Vec<u32>> = rows
+            .iter()
+            .zip(&mask)
+            .map(|(row, mask)| {
+                row.iter().zip(mask).filter(|(_, real)| **real).map(|(&id, _)| id).collect()
+            })
+            .collect();
         for (backend, device) in devices() {
             let model = load(&root.model("bbpe"), &device);
             let vocab = model.config().vocab_size;
-            let steps = padded_step_by_step(&model, &rows, &mask, &device);
-            let mut found = Vec::new();
-            for row in 0..rows.len() {
-                for step in &steps {
-                    found.extend_from_slice(&step[row * vocab..(row + 1) * vocab]);
-                }
-            }
+            let found: Vec<f32> = ragged_step_by_step(&model, &real, &device)
+                .into_iter()
+                .zip(&rows)
+                .flat_map(|(found, row)| {
+                    [vec![0.0; row.len() * vocab - found.len()], found].concat()
+                })
+                .collect();
             let keep = |at: &[usize]| mask[at[0]][at[1]];
             let context = format!("{} bbpe {backend} padded, cached", root.name);
             assert_close(&context, &found, &arrays.floats("padded.logits"), LOGITS, keep);

@@ -3,6 +3,7 @@
 mod bad;
 mod compare;
 mod decode;
+mod draws;
 mod evaluation;
 mod features;
 mod formats;

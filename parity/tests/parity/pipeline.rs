@@ -8,7 +8,7 @@ use crate::compare::assert_near;
 use crate::json::{count, items, text};
 use crate::models::devices;
 use crate::root::roots;
-use crate::tolerance::{LOG_PROBABILITY, LOSS};
+use crate::tolerance::{LOG_PROBABILITIES, LOSS};
 
 /// Every root with texts, on every device: context, a pipeline, and what is expected.
 fn for_every_pipeline(check: impl Fn(&str, Pipeline, &Value)) {
@@ -79,7 +79,7 @@ fn scores_of_continuations_equal_the_log_probabilities_of_a_full_pass() {
             let expected = items(&row["log_probabilities"]);
             assert_eq!(found.token_log_probabilities.len(), expected.len(), "{context}");
             for (&found, expected) in found.token_log_probabilities.iter().zip(expected) {
-                assert_near(context, found, expected.as_f64().expect("a number"), LOG_PROBABILITY);
+                assert_near(context, found, expected.as_f64().expect("a number"), LOG_PROBABILITIES);
             }
         }
     });

@@ -1,0 +1,76 @@
+//! Beam search and beam sampling.
+//!
+//! Equals `_beam_search` of `transformers` 5.23 for a prompt alone, in single precision as there:
+//! every step weighs the continuations of all beams of a prompt against each other, and beams
+//! that have ended are kept apart from those that go on.
+//! Where options leave fewer continuations than there are beams there are fewer beams for a while,
+//! where `transformers` fills them up with copies.
+
+mod state;
+
+use self::state::Beams;
+use crate::reader::{Reader, Text};
+use crate::row::Sequence;
+use crate::stop::Limits;
+use crate::window::readable;
+use crate::{GenerationConfig, Generator, Result, plan};
+
+/// Continues each prompt by the likeliest texts that `num_beams` beams find.
+///
+/// # Errors
+/// As [`Generator::generate`].
+pub(crate) fn search(
+    generator: &Generator,
+    prompts: &[Vec<u32>],
+    config: &GenerationConfig,
+) -> Result<Vec<Vec<Sequence>>> {
+    let rows = plan::rows(generator, prompts, config, 1)?;
+    let n_positions = generator.model.config().n_positions;
+    let longest = rows.iter().map(|row| readable(row.lengths.end, n_positions)).max();
+    let count = (rows.len() * config.num_beams).max(1);
+    let (pool, longest) = (&generator.pool, longest.unwrap_or(1));
+    let mut reader = Reader::new(&generator.model, pool, config.use_cache, count, longest)?;
+    let limits = Limits::new(config, &generator.cancellation);
+    let mut searches: Vec<Beams> = rows.into_iter().map(|row| Beams::new(row)).collect();
+    while searches.iter().any(Beams::is_live) {
+        step(&mut searches, &mut reader, config, &limits)?;
+    }
+    Ok(searches.into_iter().map(|beams| beams.finish(config.num_return_sequences)).collect())
+}
+
+/// Reads the beams of all prompts in one batch and lets each prompt choose its next ones.
+fn step(
+    searches: &mut [Beams],
+    reader: &mut Reader,
+    config: &GenerationConfig,
+    limits: &Limits,
+) -> Result<()> {
+    let mut live: Vec<&mut Beams> = searches.iter_mut().filter(|beams| beams.is_live()).collect();
+    let mut place = 0;
+    for beams in &mut live {
+        let slid = beams.slide(config, reader.n_positions());
+        for place in place..place + beams.width() {
+            if slid {
+                reader.keep(place, 0);
+            }
+        }
+        place += beams.width();
+    }
+    let texts = live.iter().flat_map(|beams| beams.visible());
+    let texts: Vec<Text<'_>> = texts.map(|visible| Text { visible, guessed: &[] }).collect();
+    let mut scores = reader.scores(&texts)?;
+    let (mut first, mut places) = (0, Vec::new());
+    let mut rest = scores.as_mut_slice();
+    for beams in live {
+        let width = beams.width();
+        let (own, others) = rest.split_at_mut(width * reader.vocab_size());
+        rest = others;
+        // The beams that go on, as places of those that they continue.
+        places.extend(beams.advance(own, config, limits)?.into_iter().map(|beam| first + beam));
+        first += width;
+    }
+    match places.is_empty() {
+        true => Ok(()),
+        false => reader.rearrange(&places),
+    }
+}
