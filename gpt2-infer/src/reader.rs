@@ -115,7 +115,7 @@ impl Reader {
     /// Forgets what was read at a place from its token `length` on: guesses that were wrong, or
     /// everything, where the text has slid.
     pub fn keep(&mut self, place: usize, length: usize) {
-        if let Some(cache) = &mut self.cache {
+        if let Some(cache) = self.filled_cache() {
             cache.truncate(place, length);
         }
     }
@@ -125,7 +125,12 @@ impl Reader {
     /// # Errors
     /// When there are more places than the reader was made for.
     pub fn rearrange(&mut self, places: &[usize]) -> Result<()> {
-        Ok(self.cache.as_mut().map_or(Ok(()), |cache| cache.select(places))?)
+        Ok(self.filled_cache().map_or(Ok(()), |cache| cache.select(places))?)
+    }
+
+    /// The cache, if it has read anything: places are given when reading begins.
+    fn filled_cache(&mut self) -> Option<&mut KvCache> {
+        self.cache.as_mut().filter(|cache| cache.rows() > 0)
     }
 }
 

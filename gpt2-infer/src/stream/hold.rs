@@ -52,8 +52,9 @@ impl HeldText {
 
 /// Length of the longest end of `text` that is a beginning of `stop` and not the whole.
 fn begun(text: &str, stop: &str) -> usize {
-    let beginnings = stop.char_indices().skip(1).map(|(length, _)| length).rev();
-    beginnings.into_iter().find(|&length| text.ends_with(&stop[..length])).unwrap_or_default()
+    let beginning =
+        |&length: &usize| stop.is_char_boundary(length) && text.ends_with(&stop[..length]);
+    (1..stop.len()).rev().find(beginning).unwrap_or_default()
 }
 
 #[cfg(test)]

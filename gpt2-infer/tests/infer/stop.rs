@@ -36,9 +36,10 @@ fn a_text_ends_with_the_token_that_completes_a_stop_string() {
         let whole = text(&free.ids);
         // Three characters from the middle: they may lie in several tokens and begin in the prompt.
         let characters: Vec<char> = whole.chars().collect();
-        let from = prompt.len().max(characters.len() / 2 - 1);
+        let from = (text(&prompt).chars().count() - 1).max(characters.len() / 2 - 1);
         let stop: String = characters[from..].iter().take(3).collect();
-        if stop.contains('\u{FFFD}') || stop.is_empty() {
+        let in_prompt = text(&prompt).contains(&stop);
+        if stop.contains('\u{FFFD}') || stop.is_empty() || in_prompt {
             continue;
         }
         let found = one(&generator, &prompt, &stopping(&sampled(14, seed), &["@@@", &stop]));

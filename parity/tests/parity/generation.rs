@@ -1,147 +1,174 @@
-//! Ids that `generate` gives, for every case: equal, or refused by an error that names the option.
+//! Ids and scores that `generate` gives, for every case: by every strategy, alone and in a batch, with
+//! and without cache, and with guesses.
 
 use std::collections::BTreeSet;
 
 use gpt2_core::{Gpt2, ModelFolder};
-use gpt2_infer::{Error, GenerationConfig, generate, next_tokens};
+use gpt2_infer::logits::PrefixAllowedTokens;
+use gpt2_infer::{Error, GenerationConfig, Generator, Sequence, generate};
 use serde_json::{Map, Value};
 
 use crate::compare::measured;
 use crate::json::{count, ids, items, rows, text};
 use crate::models::{devices, load};
 use crate::root::roots;
+use crate::tolerance::BEAM_SCORE;
 
-/// Options of the cases that this version has; a case with any other must be refused.
-const IMPLEMENTED: [&str; 10] = [
-    "do_sample",
-    "pad_token_id",
-    "eos_token_id",
-    "max_length",
-    "max_new_tokens",
-    "min_length",
-    "min_new_tokens",
-    "repetition_penalty",
-    "no_repeat_ngram_size",
-    "use_cache",
-];
-
-/// What became of a case.
-#[derive(Debug, PartialEq, Eq, Clone, Copy)]
-enum Verdict {
-    /// Its ids are equal.
-    Equal,
-    /// It has an option that this version does not have, and the error says which.
-    Refused,
-    /// It constrains each step by a function, which here is a loop of the caller; equal, too.
-    Constrained,
-}
-
-/// The model's defaults, overridden by the options of a case.
-fn options(defaults: &GenerationConfig, kwargs: &Map<String, Value>) -> GenerationConfig {
-    defaults.clone().merged(kwargs.clone()).unwrap_or_else(|error| panic!("{error}"))
-}
-
-fn check_case(context: &str, model: &Gpt2, defaults: &GenerationConfig, case: &Value) -> Verdict {
-    let context = format!("{context} {}", text(case, "name"));
-    let kwargs = case["kwargs"].as_object().expect("kwargs");
-    let absent: Vec<&String> =
-        kwargs.keys().filter(|key| !IMPLEMENTED.contains(&key.as_str())).collect();
-    if !absent.is_empty() {
-        match defaults.clone().merged(kwargs.clone()) {
-            Err(Error::NotImplemented { option, .. }) if absent.contains(&&option) => {}
-            other => panic!("{context}: expected a refusal of one of {absent:?}, got {other:?}"),
-        }
-        return Verdict::Refused;
-    }
-    let config = options(defaults, kwargs);
-    if case.get("allowed_when_length_even").is_some() {
-        check_constrained(&context, model, &config, case);
-        return Verdict::Constrained;
-    }
-    check_ids(&context, model, &config, case);
-    Verdict::Equal
+/// What a case gives for one of its prompts.
+#[derive(Debug)]
+struct Wanted {
+    /// Without padding.
+    prompt: Vec<u32>,
+    /// `num_return_sequences` texts without padding in front or behind.
+    texts: Vec<Vec<u32>>,
+    /// Of beams, as many.
+    scores: Vec<f64>,
 }
 
 /// Prompts and expected texts without the padding in front and behind.
-fn without_padding(case: &Value, config: &GenerationConfig) -> Vec<(Vec<u32>, Vec<u32>)> {
+fn wanted(case: &Value, config: &GenerationConfig) -> Vec<Wanted> {
     let masks = case.get("attention_mask").map(rows);
-    let both = rows(&case["input_ids"]).into_iter().zip(rows(&case["sequences"])).enumerate();
-    both.map(|(row, (prompt, expected))| {
+    let sequences = rows(&case["sequences"]);
+    let scores = case.get("sequences_scores").map(items).unwrap_or_default();
+    let scores: Vec<f64> = scores.iter().map(|score| score.as_f64().expect("a score")).collect();
+    let each = config.num_return_sequences;
+    let prompts = rows(&case["input_ids"]);
+    assert_eq!(sequences.len(), prompts.len() * each);
+    let of_prompt = |(row, prompt): (usize, Vec<u32>)| {
         let mask = masks.as_ref().map(|masks| masks[row].as_slice()).unwrap_or_default();
         let pads = mask.iter().filter(|&&real| real == 0).count();
-        let is_end = |id: &u32| config.eos_token_id.contains(id);
-        let new = &expected[prompt.len()..];
-        let kept = new.iter().position(is_end).map_or(new.len(), |at| at + 1);
-        assert!(new[kept..].iter().all(|id| Some(*id) == config.pad_token_id), "{new:?}");
-        (prompt[pads..].to_vec(), expected[pads..prompt.len() + kept].to_vec())
-    })
-    .collect()
+        let own = row * each..(row + 1) * each;
+        Wanted {
+            texts: sequences[own.clone()]
+                .iter()
+                .map(|text| without_padding(text, pads, prompt.len(), config))
+                .collect(),
+            scores: scores.get(own).unwrap_or_default().to_vec(),
+            prompt: prompt[pads..].to_vec(),
+        }
+    };
+    prompts.into_iter().enumerate().map(of_prompt).collect()
 }
 
-/// With and without cache; in one batch with a longer prompt, so that each row is padded, and alone.
-fn check_ids(context: &str, model: &Gpt2, config: &GenerationConfig, case: &Value) {
-    let wanted = without_padding(case, config);
-    let mut prompts: Vec<Vec<u32>> = wanted.iter().map(|(prompt, _)| prompt.clone()).collect();
+/// A text up to its first end token; what follows is filling, which beams make of end tokens where the
+/// padding token is 0.
+fn without_padding(
+    text: &[u32],
+    pads: usize,
+    prompt: usize,
+    config: &GenerationConfig,
+) -> Vec<u32> {
+    let ends = &config.eos_token_id;
+    let new = &text[prompt..];
+    let kept = new.iter().position(|id| ends.contains(id)).map_or(new.len(), |at| at + 1);
+    let filling = |id: &u32| Some(*id) == config.pad_token_id || Some(id) == ends.first();
+    assert!(new[kept..].iter().all(filling), "{new:?}");
+    text[pads..prompt + kept].to_vec()
+}
+
+/// The generator of a case: with a constraint, where it has one.
+fn generator(folder: &ModelFolder, model: &Gpt2, case: &Value) -> Generator {
+    let mut generator = Generator::new(model);
+    if let Some(tokenizer) = folder.tokenizer_if_any().expect("a tokenizer or none") {
+        generator = generator.with_tokenizer(&tokenizer);
+    }
+    if case.get("allowed_when_length_even").is_none() {
+        return generator;
+    }
+    // `[start, step]` are the ids start, start + step, ..., by whether the text's length is even.
+    let allowed = ["allowed_when_length_even", "allowed_when_length_odd"].map(|key| {
+        let [start, step] = ids(&case[key])[..] else { panic!("{key}") };
+        (start, step)
+    });
+    let vocab = model.config().vocab_size as u32;
+    generator.with_prefix_allowed_tokens(PrefixAllowedTokens::new(move |text| {
+        let (start, step) = allowed[text.len() % 2];
+        (start..vocab).step_by(step as usize).collect()
+    }))
+}
+
+fn assert_equal(context: &str, found: &[Sequence], wanted: &Wanted) -> f64 {
+    let texts: Vec<&[u32]> = found.iter().map(|sequence| sequence.ids.as_slice()).collect();
+    assert_eq!(texts, wanted.texts, "{context}");
+    assert_eq!(
+        found.iter().filter(|sequence| sequence.score.is_some()).count(),
+        wanted.scores.len()
+    );
+    let mut worst = 0.0;
+    for (sequence, expected) in found.iter().zip(&wanted.scores) {
+        let error = (sequence.score.expect("a score") - expected).abs();
+        assert!(
+            error <= BEAM_SCORE.allowed(0.0),
+            "{context}: {:?} is not {expected}",
+            sequence.score
+        );
+        worst = f64::max(worst, error);
+    }
+    worst
+}
+
+/// With and without cache; in one batch with a longer prompt, and alone; the worst error of a score.
+fn check_case(
+    context: &str,
+    generator: &Generator,
+    config: &GenerationConfig,
+    case: &Value,
+) -> f64 {
+    let wanted = wanted(case, config);
+    let mut prompts: Vec<Vec<u32>> = wanted.iter().map(|wanted| wanted.prompt.clone()).collect();
     prompts.push([&prompts[0][..1], &prompts[0]].concat());
-    for use_cache in [true, false] {
-        let config = GenerationConfig { use_cache, ..config.clone() };
+    let mut worst = 0.0;
+    let ways = [(true, None), (false, None), (true, Some(4))];
+    // Beams do without guesses.
+    let ways = if config.num_beams > 1 { &ways[..2] } else { &ways };
+    for &(use_cache, prompt_lookup_num_tokens) in ways {
+        let config = GenerationConfig { use_cache, prompt_lookup_num_tokens, ..config.clone() };
+        let context = format!("{context}, cache: {use_cache}, {prompt_lookup_num_tokens:?}");
         let run = |prompts: &[Vec<u32>]| {
-            generate(model, prompts, &config).unwrap_or_else(|error| panic!("{context}: {error}"))
+            generator
+                .generate(prompts, &config)
+                .unwrap_or_else(|error| panic!("{context}: {error}"))
         };
         let together = run(&prompts);
-        for (row, (prompt, expected)) in wanted.iter().enumerate() {
-            let alone = run(std::slice::from_ref(prompt)).remove(0);
+        for (row, wanted) in wanted.iter().enumerate() {
+            let alone = run(std::slice::from_ref(&wanted.prompt)).remove(0);
             for (way, found) in [("batched", &together[row]), ("alone", &alone)] {
-                let [found] = found.as_slice() else { panic!("{context}: {} texts", found.len()) };
-                assert_eq!(&found.ids, expected, "{context} row {row} {way}, cache: {use_cache}");
+                let context = format!("{context}, row {row} {way}");
+                worst = f64::max(worst, assert_equal(&context, found, wanted));
             }
         }
     }
-}
-
-/// The likeliest of the allowed tokens at each step: `[start, step]` are the ids start,
-/// start + step, ..., by whether the text's length is even.
-fn check_constrained(context: &str, model: &Gpt2, config: &GenerationConfig, case: &Value) {
-    let allowed = ["allowed_when_length_even", "allowed_when_length_odd"].map(|key| {
-        let [start, step] = ids(&case[key])[..] else { panic!("{context}: {key}") };
-        (start, step)
-    });
-    for (mut text, expected) in without_padding(case, config) {
-        for _ in 0..config.max_new_tokens.expect("a length") {
-            let (start, step) = allowed[text.len() % 2];
-            let candidates = next_tokens(model, &text, model.config().vocab_size, Some(config))
-                .unwrap_or_else(|error| panic!("{context}: {error}"));
-            let is_allowed = |id: u32| id >= start && (id - start).is_multiple_of(step);
-            let best = candidates.iter().find(|candidate| is_allowed(candidate.id));
-            text.push(best.expect("an allowed token").id);
-        }
-        assert_eq!(text, expected, "{context}");
-    }
+    worst
 }
 
 #[test]
-fn every_generation_case_equals_generate_or_is_refused_by_name() {
+fn every_generation_case_equals_generate() {
     for root in roots() {
         let whole = root.json("generation.json");
         let cases = items(&whole["cases"]);
         let names: BTreeSet<&str> = cases.iter().map(|case| text(case, "model")).collect();
         for (backend, device) in devices() {
-            let mut verdicts = Vec::new();
+            let (mut checked, mut worst) = (0, 0.0);
             for name in &names {
-                let path = root.model(name);
-                let model = load(&path, &device);
-                let defaults = GenerationConfig::from_pretrained(&path, model.config());
+                let folder = ModelFolder::open(root.model(name)).expect("a folder");
+                let model = load(folder.path(), &device);
+                let defaults = GenerationConfig::from_pretrained(folder.path(), folder.config());
                 let defaults = defaults.expect("good defaults");
-                let context = format!("{} {name} {backend}", root.name);
-                let own = cases.iter().filter(|case| text(case, "model") == *name);
-                verdicts.extend(own.map(|case| check_case(&context, &model, &defaults, case)));
+                for case in cases.iter().filter(|case| text(case, "model") == *name) {
+                    let context = format!("{} {name} {backend} {}", root.name, text(case, "name"));
+                    let kwargs = case["kwargs"].as_object().expect("kwargs").clone();
+                    let config = defaults.clone().merged(kwargs);
+                    let config = config.unwrap_or_else(|error| panic!("{context}: {error}"));
+                    let generator = generator(&folder, &model, case);
+                    worst = f64::max(worst, check_case(&context, &generator, &config, case));
+                    checked += 1;
+                }
             }
-            assert_eq!(verdicts.len(), cases.len());
-            let of = |wanted| verdicts.iter().filter(|&&verdict| verdict == wanted).count();
-            let found = [Verdict::Equal, Verdict::Constrained, Verdict::Refused].map(of);
-            let counts = format!("{} {backend}: equal, constrained, refused {found:?}", root.name);
-            measured(&format!("generation cases\t{counts}"));
-            assert!(found[0] >= 36, "{found:?}");
+            assert_eq!(checked, cases.len());
+            measured(&format!(
+                "beam scores\t{} {backend}: {worst:.1e} of {checked} cases",
+                root.name
+            ));
         }
     }
 }

@@ -74,3 +74,6 @@ pub const LOG_PROBABILITIES: Tolerance = absolute("log probabilities", 1e-5);
 /// Probability of a token after a model's forward pass and the processors of a card: measured
 /// 2.1e-7.
 pub const PROBABILITY: Tolerance = absolute("probability", 2e-6);
+
+/// Scores of beams: measured 0.0e-0.
+pub const BEAM_SCORE: Tolerance = absolute("beam score", 1e-5);
