@@ -79,7 +79,12 @@ fn scores_of_continuations_equal_the_log_probabilities_of_a_full_pass() {
             let expected = items(&row["log_probabilities"]);
             assert_eq!(found.token_log_probabilities.len(), expected.len(), "{context}");
             for (&found, expected) in found.token_log_probabilities.iter().zip(expected) {
-                assert_near(context, found, expected.as_f64().expect("a number"), LOG_PROBABILITIES);
+                assert_near(
+                    context,
+                    found,
+                    expected.as_f64().expect("a number"),
+                    LOG_PROBABILITIES,
+                );
             }
         }
     });
