@@ -1,6 +1,17 @@
 //! Programs that show what the GPT-2 crates are for; each is an example of this package.
 //!
 //! - `finetune_kids_stories`: from children's stories to a published model folder and back.
+//! - `generate_indonesian`, `kids_stories_pipeline`, `next_word_portuguese`, `generate_japanese`,
+//!   `generate_czech`: a published model each, used as its card says.
+//!
+//! This library holds what the programs share: their command line, and the small model that they
+//! make where they are given none.
+
+mod home_made;
+mod options;
+
+pub use home_made::home_made;
+pub use options::{Failure, Options, locate, run};
 
 /// The program in the README compiles.
 #[cfg(doctest)]

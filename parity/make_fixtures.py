@@ -20,7 +20,7 @@ import tokenizers
 import torch
 import transformers
 
-from fixture_maker import bad, expected, formats, generation, models, processors, training
+from fixture_maker import bad, expected, formats, generation, models, pipeline, processors, training
 
 
 def versions():
@@ -100,6 +100,9 @@ def main():
     named = write_models(parts["models"], tokenizer)
     check_formats(parts["models"], named["bbpe"])
     write_expected(parts["expected"], named, tokenizer, given.check_trainer)
+    trained = os.path.join(parts["models"], "bbpe-trained")
+    texts = os.path.join(parts["expected"], "pipeline.json")
+    pipeline.write_pipeline("bbpe-trained", named["bbpe-trained"], trained, texts)
     bad.write_bad(parts["bad"], tokenizer)
     sizes = [os.path.getsize(os.path.join(top, name)) for top, _, files in os.walk(given.out) for name in files]
     print(f"{len(sizes)} files, {sum(sizes)} bytes")

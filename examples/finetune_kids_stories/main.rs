@@ -14,6 +14,7 @@ use burn::tensor::Device;
 use gpt2_core::pretrained::ModelToSave;
 use gpt2_core::weights::StoredDType;
 use gpt2_core::{ModelFolder, device};
+use gpt2_examples::Failure;
 use gpt2_infer::{GenerationConfig, generate};
 use gpt2_train::report::{
     ModelCard, TrainingProgress, best_epoch, duration, epoch_number, epoch_table,
@@ -23,9 +24,6 @@ use gpt2_train::{Outcome, Trainer};
 
 use options::Options;
 use start::Start;
-
-/// A program's own errors have nobody else to go to.
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> std::process::ExitCode {
     match run(&Options::from_command_line()) {

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use gpt2_core::tokenizer::{Tokenizer, TrainBpeOptions};
 use gpt2_core::{Gpt2, Gpt2Config, ModelFolder};
+use gpt2_examples::{Failure, locate};
 use gpt2_train::Dataset;
 use gpt2_train::data::{Document, block_size, blocks, parse_jsonl, read_documents, split};
 
-use crate::Failure;
 use crate::options::Options;
 
 /// The stories that come with the program; `examples/corpus/README.md` describes them.
@@ -144,17 +144,4 @@ fn size_for(bytes: usize) -> (usize, usize) {
         400_001..=2_000_000 => (6, 192),
         _ => (6, 256),
     }
-}
-
-#[cfg(feature = "hub")]
-fn locate(model: &Path) -> Result<PathBuf, Failure> {
-    if model.is_dir() {
-        return Ok(model.to_path_buf());
-    }
-    Ok(gpt2_core::weights::hub::download(&model.to_string_lossy(), None, &mut |_| {})?)
-}
-
-#[cfg(not(feature = "hub"))]
-fn locate(model: &Path) -> Result<PathBuf, Failure> {
-    Ok(model.to_path_buf())
 }

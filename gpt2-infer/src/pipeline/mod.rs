@@ -11,8 +11,8 @@ use gpt2_core::tokenizer::Tokenizer;
 use gpt2_core::{Gpt2, ModelFolder};
 
 use crate::{
-    ContinuationScore, FeatureOptions, Features, GenerationConfig, Result, Sequence, TextLoss,
-    Window, features, generate, loss, next_tokens, score_continuations, sliding_loss,
+    ContinuationScore, FeatureOptions, Features, GenerationConfig, Generator, Result, Sequence,
+    TextLoss, TextStream, Window, features, loss, next_tokens, score_continuations, sliding_loss,
 };
 
 /// Model, tokenizer and generation defaults of a published model: what Hugging Face's pipelines
@@ -54,7 +54,7 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct Pipeline {
-    model: Gpt2,
+    generator: Generator,
     tokenizer: Tokenizer,
     generation_config: GenerationConfig,
     skip_special_tokens: bool,
@@ -94,7 +94,8 @@ impl Pipeline {
     ) -> Result<Self> {
         tokenizer.check_fits(model.config().vocab_size)?;
         generation_config.validate(model.config())?;
-        Ok(Self { model, tokenizer, generation_config, skip_special_tokens: true })
+        let generator = Generator::new(&model).with_tokenizer(&tokenizer);
+        Ok(Self { generator, tokenizer, generation_config, skip_special_tokens: true })
     }
 
     /// Whether generated text leaves out special tokens such as `<|endoftext|>`; true unless this
@@ -108,7 +109,7 @@ impl Pipeline {
     /// The model.
     #[must_use]
     pub fn model(&self) -> &Gpt2 {
-        &self.model
+        &self.generator.model
     }
 
     /// The tokenizer.
@@ -131,7 +132,7 @@ impl Pipeline {
     /// The text of an empty prompt begins after the begin-of-text token.
     ///
     /// # Errors
-    /// What [`generate`] says of options and prompts; [`Error::Core`](crate::Error::Core) for a
+    /// What [`Generator::generate`] says of options and prompts; [`Error::Core`](crate::Error::Core) for a
     /// character that the tokenizer has no token for.
     pub fn generate(&self, prompt: &str, config: &GenerationConfig) -> Result<Vec<GeneratedText>> {
         Ok(self.generate_batch(&[prompt], config)?.into_iter().flatten().collect())
@@ -147,11 +148,21 @@ impl Pipeline {
         prompts: &[S],
         config: &GenerationConfig,
     ) -> Result<Vec<Vec<GeneratedText>>> {
-        let found = generate(&self.model, &self.encode(prompts)?, config)?;
+        let found = self.generator.generate(&self.encode(prompts)?, config)?;
         let texts = |(prompt, sequences): (&S, Vec<Sequence>)| {
             sequences.into_iter().map(|sequence| self.decode(prompt.as_ref(), sequence)).collect()
         };
         prompts.iter().zip(found).map(texts).collect()
+    }
+
+    /// Continues a prompt as text that appears piece by piece; the prompt is no part of it.
+    ///
+    /// # Errors
+    /// What [`Generator::stream`] says of options and prompts; [`Error::Core`](crate::Error::Core)
+    /// for a character that the tokenizer has no token for.
+    pub fn stream(&self, prompt: &str, config: &GenerationConfig) -> Result<TextStream> {
+        let prompt = self.tokenizer.encode_ids(prompt)?;
+        self.generator.stream(&prompt, config, self.skip_special_tokens)
     }
 
     /// The likeliest next token of a prompt, which the model cards call generating one word.
@@ -171,7 +182,7 @@ impl Pipeline {
     /// that the tokenizer has no token for.
     pub fn next_words(&self, prompt: &str, top: usize) -> Result<Vec<NextWord>> {
         let ids = self.tokenizer.encode_ids(prompt)?;
-        let candidates = next_tokens(&self.model, &ids, top, None)?.into_iter();
+        let candidates = next_tokens(self.model(), &ids, top, None)?.into_iter();
         candidates
             .map(|candidate| {
                 let text = self.tokenizer.decode(&[candidate.id], false)?;
@@ -185,7 +196,7 @@ impl Pipeline {
     /// # Errors
     /// What [`loss`] says of texts: fewer than two tokens, or more than the context holds.
     pub fn loss(&self, text: &str) -> Result<TextLoss> {
-        loss(&self.model, &self.tokenizer.encode_ids(text)?)
+        loss(self.model(), &self.tokenizer.encode_ids(text)?)
     }
 
     /// The loss of a text of any length, under a window that slides over it.
@@ -193,7 +204,7 @@ impl Pipeline {
     /// # Errors
     /// What [`sliding_loss`] says of texts and windows.
     pub fn sliding_loss(&self, text: &str, window: Window) -> Result<TextLoss> {
-        sliding_loss(&self.model, &self.tokenizer.encode_ids(text)?, window)
+        sliding_loss(self.model(), &self.tokenizer.encode_ids(text)?, window)
     }
 
     /// How likely each continuation of a prompt is, in their order.
@@ -209,7 +220,7 @@ impl Pipeline {
         continuations: &[S],
     ) -> Result<Vec<ContinuationScore>> {
         let prompt = self.tokenizer.encode_ids(prompt)?;
-        score_continuations(&self.model, &prompt, &self.encode(continuations)?)
+        score_continuations(self.model(), &prompt, &self.encode(continuations)?)
     }
 
     /// The hidden states of a text.
@@ -231,7 +242,7 @@ impl Pipeline {
         texts: &[S],
         options: &FeatureOptions,
     ) -> Result<Vec<Features>> {
-        features(&self.model, &self.encode(texts)?, options)
+        features(self.model(), &self.encode(texts)?, options)
     }
 
     fn encode<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Vec<u32>>> {

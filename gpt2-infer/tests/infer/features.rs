@@ -18,17 +18,17 @@ fn assert_near(found: &[f32], expected: &[f32]) {
 
 #[test]
 fn every_layer_is_the_hidden_state_of_the_model() {
-    let (model, prompt) = (model(), vec![5, 9, 2, 40, 77]);
-    let batch = Gpt2Batch::new(&[prompt.clone()], model.config(), &model.device()).unwrap();
+    let (model, prompts) = (model(), [vec![5, 9, 2, 40, 77]]);
+    let batch = Gpt2Batch::new(&prompts, model.config(), &model.device()).unwrap();
     let keep = OutputOptions { hidden_states: true, ..OutputOptions::default() };
     let states = model.forward_with(&batch, keep).hidden_states;
     assert_eq!(states.len(), 3);
     for (layer, state) in (0..).zip(states) {
         let expected: Vec<f32> = state.try_into_vec_as().unwrap();
         for layer in [layer, layer - 3] {
-            let found = features(&model, &[prompt.clone()], &options(layer, Pooling::None));
+            let found = features(&model, &prompts, &options(layer, Pooling::None));
             let [found] = <[_; 1]>::try_from(found.unwrap()).unwrap();
-            assert_eq!((found.rows.len(), &found.ids), (5, &prompt));
+            assert_eq!((found.rows.len(), &found.ids), (5, &prompts[0]));
             assert_near(&found.rows.concat(), &expected);
         }
     }

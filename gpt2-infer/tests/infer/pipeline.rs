@@ -133,6 +133,31 @@ fn special_tokens_are_left_out_unless_asked_for() {
 }
 
 #[test]
+fn pieces_of_a_stream_make_up_the_continuation() {
+    let pipeline = pipeline();
+    let config = options(&pipeline, 9);
+    let whole = pipeline.generate("Kakek membaca", &config).unwrap().remove(0);
+    let pieces = pipeline.stream("Kakek membaca", &config).unwrap();
+    let text: String = pieces.map(|piece| piece.unwrap().text).collect();
+    assert_eq!(text, whole.continuation());
+}
+
+#[test]
+fn stop_strings_and_beams_are_the_generators() {
+    let pipeline = pipeline();
+    let config = options(&pipeline, 9);
+    let beams = GenerationConfig { num_beams: 3, num_return_sequences: 2, ..config.clone() };
+    let found = pipeline.generate("Ibu", &beams).unwrap();
+    assert!(found.len() == 2 && found[0].sequence.score >= found[1].sequence.score);
+    let whole = pipeline.generate("Ibu", &config).unwrap().remove(0);
+    let stop: String = whole.continuation().chars().take(1).collect();
+    let stopped = GenerationConfig { stop_strings: vec![stop], ..config };
+    let short = pipeline.generate("Ibu", &stopped).unwrap().remove(0);
+    assert!(short.sequence.ids.len() < whole.sequence.ids.len(), "{}", short.text);
+    assert!(whole.text.starts_with(&short.text), "{}", short.text);
+}
+
+#[test]
 fn next_words_are_the_next_tokens_as_text() {
     let pipeline = pipeline();
     let prompt = "Kakek membaca";

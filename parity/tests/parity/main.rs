@@ -13,6 +13,7 @@ mod gradients;
 mod greedy;
 mod json;
 mod models;
+mod pipeline;
 mod processors;
 mod root;
 mod tensors;

@@ -68,7 +68,7 @@ pub const CACHED: Tolerance = relative("cached decoding", 1e-5);
 pub const SCORES: Tolerance = absolute("processed scores", 1e-6);
 
 /// Scores after they became logarithms of probabilities: measured 1.9e-6, one rounding at 16
-/// to 32.
+/// to 32; tokens of a continuation, against float64: measured 1.5e-6.
 pub const LOG_PROBABILITIES: Tolerance = absolute("log probabilities", 1e-5);
 
 /// Probability of a token after a model's forward pass and the processors of a card: measured

@@ -1,0 +1,85 @@
+//! The command line of the short programs.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use burn::tensor::Device;
+use clap::Parser;
+use gpt2_core::device;
+use gpt2_infer::Pipeline;
+
+use crate::home_made;
+
+/// A program's own errors have nobody else to go to.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Use a published GPT-2 as its card does.
+#[derive(Debug, Parser)]
+pub struct Options {
+    /// Model folder or hub id [default: a small model that is made on the spot]
+    pub model: Option<PathBuf>,
+    /// Device to compute on [default: the best one compiled in]
+    #[arg(long, value_name = "NAME")]
+    pub device: Option<String>,
+    /// Seed of the random draws [default: a new one every time]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+impl Options {
+    /// The model of the command line, or else a small one that has read `text`.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the folder, the hub or the device.
+    pub fn pipeline(&self, text: &str) -> Result<Pipeline, Failure> {
+        let device = self.device.as_deref().map_or_else(device::best, device::by_name)?;
+        match &self.model {
+            Some(model) => Ok(Pipeline::from_pretrained(locate(model)?, &device)?),
+            None => without_model(text, &device),
+        }
+    }
+}
+
+/// Makes a model folder and opens it as if it had been published.
+fn without_model(text: &str, device: &Device) -> Result<Pipeline, Failure> {
+    println!(
+        "No model is given: here is a small one, which knows {} sentences.\n",
+        text.lines().count()
+    );
+    let place = tempfile::tempdir()?;
+    let folder = place.path().join("model");
+    home_made(text, &folder, device)?;
+    Ok(Pipeline::from_pretrained(&folder, device)?)
+}
+
+/// Runs a program; an error is one message on standard error and exit code 1.
+pub fn run(program: impl FnOnce(&Options) -> Result<(), Failure>) -> ExitCode {
+    match program(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The folder of a model, downloaded first if it is a hub id.
+///
+/// # Errors
+/// [`gpt2_core::Error::Hub`] where it is no folder and cannot be downloaded.
+#[cfg(feature = "hub")]
+pub fn locate(model: &Path) -> Result<PathBuf, Failure> {
+    if model.is_dir() {
+        return Ok(model.to_path_buf());
+    }
+    Ok(gpt2_core::weights::hub::download(&model.to_string_lossy(), None, &mut |_| {})?)
+}
+
+/// The folder of a model: this build has no feature `hub` for hub ids.
+///
+/// # Errors
+/// None; what opens the folder says if there is none.
+#[cfg(not(feature = "hub"))]
+pub fn locate(model: &Path) -> Result<PathBuf, Failure> {
+    Ok(model.to_path_buf())
+}
