@@ -173,7 +173,7 @@ fn bad_prompt_and_option_files_are_named() {
         ("[]", "g.json: malformed JSON: an array"),
         ("{", "g.json: not valid JSON"),
         (r#"{"temprature": 1}"#, "g.json: `temprature` is not an option"),
-        (r#"{"num_beams": 4}"#, "g.json: `num_beams` is 4"),
+        (r#"{"num_beam_groups": 4}"#, "g.json: `num_beam_groups` is 4"),
         (r#"{"top_k": -1}"#, "g.json: `top_k` is -1"),
     ] {
         place.write("g.json", content);
@@ -217,4 +217,93 @@ fn processed_probabilities_are_those_after_the_options() {
     let ratio = |value: &Value| probability(value, 0).unwrap() / probability(value, 1).unwrap();
     assert!((ratio(&found) - ratio(&plain).powi(2)).abs() < 1e-3 * ratio(&found));
     place.refused(&[&args[..], &options].concat(), &["options of generation need `--processed`"]);
+}
+
+/// The first sequence that these options give after one prompt.
+fn first(place: &Place, folder: &str, options: &[&str]) -> serde_json::Value {
+    let args = ["generate", folder, "--prompt", "Nenek pergi", "--max-new-tokens", "12"];
+    place.json(&[&args[..], options].concat())["sequences"][0].clone()
+}
+
+#[test]
+fn beams_have_scores_that_fall() {
+    let (place, folder) = (Place::new(), model("bbpe-trained"));
+    for early_stopping in ["--early-stopping", "--early-stopping=never"] {
+        let args = ["--num-beams", "4", "--num-return-sequences", "3", "--length-penalty", "0.5"];
+        let args = [&["generate", &folder, "--prompt", "Ibu", early_stopping], &args[..]].concat();
+        let found = place.json(&args);
+        let scores = found["sequences"].as_array().unwrap().iter();
+        let scores: Vec<f64> = scores.map(|text| text["score"].as_f64().unwrap()).collect();
+        assert!(scores.len() == 3 && scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
+    }
+    place.usage_error(&["generate", &folder, "--prompt", "a", "--early-stopping", "soon"]);
+    let args = ["generate", &folder, "--prompt", "a", "--num-beams", "2", "--stream"];
+    place.refused(&args, &["`num_beams` is 2"]);
+}
+
+#[test]
+fn a_stop_string_ends_the_text_and_stays_out_of_the_stream() {
+    let (place, folder) = (Place::new(), model("bbpe-trained"));
+    let free = first(&place, &folder, &[]);
+    let text = free["text"].as_str().unwrap();
+    let new = text.strip_prefix("Nenek pergi").unwrap();
+    let stop: String = new.chars().skip(4).take(3).collect();
+    let found = first(&place, &folder, &["--stop", "@@@", "--stop", &stop]);
+    assert_eq!(found["finish_reason"], "stop_string");
+    assert!(found["text"].as_str().unwrap().contains(&stop));
+    let args = ["generate", &folder, "--prompt", "Nenek pergi", "--stop", &stop, "--stream"];
+    let shown = place.ok(&args).stdout;
+    let cut = new.find(&stop).unwrap();
+    assert_eq!(shown, format!("Nenek pergi{}\n", &new[..cut]));
+    place.refused(&["generate", &folder, "--prompt", "a", "--stop", ""], &["`stop_strings`"]);
+}
+
+#[test]
+fn words_can_be_forbidden_and_tokens_suppressed() {
+    let (place, folder) = (Place::new(), model("bbpe-trained"));
+    let free = first(&place, &folder, &[]);
+    let ids = free["ids"].as_array().unwrap();
+    let next = ids[ids.len() - 12].to_string();
+    for options in [["--bad-words-ids", &format!("[[{next}]]")], ["--suppress-tokens", &next]] {
+        let found = first(&place, &folder, &options);
+        assert_ne!(found["ids"][ids.len() - 12].to_string(), next);
+    }
+    let args = ["generate", &folder, "--prompt", "a", "--bad-words-ids"];
+    place.refused(&[&args[..], &["[[1000000]]"]].concat(), &["`bad_words_ids` is 1000000"]);
+    place.usage_error(&[&args[..], &["[[1"]].concat());
+}
+
+#[test]
+fn guesses_change_no_token() {
+    let (place, folder) = (Place::new(), model("bbpe-trained"));
+    let sampled = ["--do-sample", "--seed", "3"];
+    for options in [&[][..], &sampled] {
+        let plain = first(&place, &folder, options);
+        for guesses in [["--draft-model", &folder], ["--prompt-lookup-num-tokens", "4"]] {
+            assert_eq!(first(&place, &folder, &[options, &guesses].concat()), plain);
+        }
+    }
+}
+
+#[test]
+fn log_probabilities_come_on_request() {
+    let (place, folder) = (Place::new(), model("bbpe-trained"));
+    assert!(first(&place, &folder, &[]).get("log_probs").is_none());
+    let found = first(&place, &folder, &["--log-probs"]);
+    let list = found["log_probs"].as_array().unwrap();
+    assert_eq!(list.len(), 12);
+    assert!(list.iter().all(|of| of["model"].as_f64() < Some(0.0) && of["processed"] == of["model"]));
+}
+
+#[test]
+fn a_text_outgrows_the_context_where_a_window_may_slide() {
+    let (place, folder) = (Place::new(), model("bbpe-trained"));
+    let args = ["generate", &folder, "--prompt", "Nenek", "--max-new-tokens", "200"];
+    place.refused(&args, &["`max_new_tokens` is 200", "`sliding_window`"]);
+    let found = place.json(&[&args[..], &["--sliding-window", "20"]].concat());
+    assert!(found["sequences"][0]["ids"].as_array().unwrap().len() > 200);
+    let long = "Nenek pergi ke pasar. ".repeat(60);
+    let args = ["generate", &folder, "--prompt", &long, "--max-new-tokens", "5"];
+    place.refused(&args, &["prompt 0 has", "expected at most n_positions"]);
+    place.ok(&[&args[..], &["--truncate-prompt"]].concat());
 }
