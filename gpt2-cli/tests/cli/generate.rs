@@ -236,7 +236,10 @@ fn beams_have_scores_that_fall() {
         let scores: Vec<f64> = scores.map(|text| text["score"].as_f64().unwrap()).collect();
         assert!(scores.len() == 3 && scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
     }
-    place.usage_error(&["generate", &folder, "--prompt", "a", "--early-stopping", "soon"]);
+    assert_eq!(
+        place.run(&["generate", &folder, "--prompt", "a", "--early-stopping", "soon"]).code,
+        2
+    );
     let args = ["generate", &folder, "--prompt", "a", "--num-beams", "2", "--stream"];
     place.refused(&args, &["`num_beams` is 2"]);
 }
@@ -270,7 +273,7 @@ fn words_can_be_forbidden_and_tokens_suppressed() {
     }
     let args = ["generate", &folder, "--prompt", "a", "--bad-words-ids"];
     place.refused(&[&args[..], &["[[1000000]]"]].concat(), &["`bad_words_ids` is 1000000"]);
-    place.usage_error(&[&args[..], &["[[1"]].concat());
+    assert_eq!(place.run(&[&args[..], &["[[1"]].concat()).code, 2);
 }
 
 #[test]
@@ -292,7 +295,9 @@ fn log_probabilities_come_on_request() {
     let found = first(&place, &folder, &["--log-probs"]);
     let list = found["log_probs"].as_array().unwrap();
     assert_eq!(list.len(), 12);
-    assert!(list.iter().all(|of| of["model"].as_f64() < Some(0.0) && of["processed"] == of["model"]));
+    assert!(
+        list.iter().all(|of| of["model"].as_f64() < Some(0.0) && of["processed"] == of["model"])
+    );
 }
 
 #[test]
