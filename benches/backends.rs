@@ -1,7 +1,10 @@
-//! Forward pass, training step and decoding on every backend that is compiled in.
+//! Forward pass, training step and decoding on every backend that is compiled in, and the choice of a
+//! token, which none of them does.
 //!
 //! `cargo bench -p gpt2-benches`; tokens per second are criterion's elements per second. Every
 //! measurement ends with the device's own end: results are read back or the queue is waited for.
+
+mod choice;
 
 use std::time::Duration;
 
@@ -135,6 +138,6 @@ fn settings() -> Criterion {
 criterion_group!(
     name = benches;
     config = settings();
-    targets = forward, train_step, decode, decode_step
+    targets = forward, train_step, decode, decode_step, choice::choice
 );
 criterion_main!(benches);

@@ -25,7 +25,9 @@ impl WithSimd for SigmoidWeighted<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
         for x in self.x {
-            *x /= 1.0 + exp(-*x * (self.slope + self.cubic * *x * *x));
+            let exponent = -*x * (self.slope + self.cubic * *x * *x);
+            // Where the exponential is beyond all numbers, nothing is left.
+            *x = if exponent > 87.0 { 0.0 } else { *x / (1.0 + exp(exponent)) };
         }
     }
 }

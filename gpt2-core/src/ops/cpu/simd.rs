@@ -25,11 +25,11 @@ pub(super) fn dots<S: Simd, const M: usize, const J: usize>(
     xs: [&[f32]; M],
     rows: [&[f32]; J],
 ) -> [[f32; J]; M] {
-    let (wide_rows, row_ends) = unzip(rows.map(S::as_simd_f32s));
-    let (wide_xs, x_ends) = unzip(xs.map(S::as_simd_f32s));
+    let wide_rows = rows.map(|row| S::as_simd_f32s(row).0);
     let len = wide_rows[0].len();
     // Equal lengths, told in a way that makes the bounds checks go away.
-    let (wide_rows, wide_xs) = (wide_rows.map(|row| &row[..len]), wide_xs.map(|x| &x[..len]));
+    let wide_rows = wide_rows.map(|row| &row[..len]);
+    let wide_xs = xs.map(|x| &S::as_simd_f32s(x).0[..len]);
     let mut sums = [[simd.splat_f32s(0.0); J]; M];
     for at in 0..len {
         let row: [S::f32s; J] = std::array::from_fn(|j| wide_rows[j][at]);
@@ -40,12 +40,19 @@ pub(super) fn dots<S: Simd, const M: usize, const J: usize>(
             }
         }
     }
-    std::array::from_fn(|m| {
-        std::array::from_fn(|j| {
-            let end = x_ends[m].iter().zip(row_ends[j]).map(|(x, w)| x * w).sum::<f32>();
-            simd.reduce_sum_f32s(sums[m][j]) + end
-        })
-    })
+    // Loops and not closures, which the compiler would not always inline: a call out of here is
+    // compiled for the least of processors.
+    let mut found = [[0.0; J]; M];
+    for m in 0..M {
+        let x_end = S::as_simd_f32s(xs[m]).1;
+        for j in 0..J {
+            found[m][j] = simd.reduce_sum_f32s(sums[m][j]);
+            for (x, row) in x_end.iter().zip(S::as_simd_f32s(rows[j]).1) {
+                found[m][j] += x * row;
+            }
+        }
+    }
+    found
 }
 
 /// `sums[m] += factors[m][0] * rows[0] + factors[m][1] * rows[1] + ..`: each row is read once for
@@ -55,46 +62,32 @@ pub(super) fn add_rows<S: Simd, const M: usize, const K: usize>(
     simd: S,
     factors: [[f32; K]; M],
     rows: [&[f32]; K],
-    sums: [&mut [f32]; M],
+    mut sums: [&mut [f32]; M],
 ) {
-    let wide_factors = factors.map(|factors| factors.map(|factor| simd.splat_f32s(factor)));
-    let (wide_rows, row_ends) = unzip(rows.map(S::as_simd_f32s));
-    let (mut wide_sums, sum_ends) = unzip(sums.map(S::as_mut_simd_f32s));
-    let len = wide_rows[0].len();
-    let wide_rows = wide_rows.map(|row| &row[..len]);
-    for sum in &mut wide_sums {
-        *sum = &mut std::mem::take(sum)[..len];
-    }
-    for at in 0..len {
-        let row: [S::f32s; K] = std::array::from_fn(|k| wide_rows[k][at]);
-        for m in 0..M {
-            let mut sum = wide_sums[m][at];
-            for k in 0..K {
-                sum = simd.mul_add_e_f32s(wide_factors[m][k], row[k], sum);
-            }
-            wide_sums[m][at] = sum;
-        }
-    }
-    for (sum, factors) in sum_ends.into_iter().zip(factors) {
-        for (at, sum) in sum.iter_mut().enumerate() {
+    let row_ends = rows.map(|row| S::as_simd_f32s(row).1);
+    for (sum, factors) in sums.iter_mut().zip(factors) {
+        for (at, sum) in S::as_mut_simd_f32s(sum).1.iter_mut().enumerate() {
             for k in 0..K {
                 *sum += factors[k] * row_ends[k][at];
             }
         }
     }
-}
-
-fn unzip<A, B, const N: usize>(pairs: [(A, B); N]) -> ([A; N], [B; N]) {
-    let mut seconds = [const { None }; N];
-    let mut slots = seconds.iter_mut();
-    let firsts = pairs.map(|(first, second)| {
-        if let Some(slot) = slots.next() {
-            *slot = Some(second);
+    let factors = factors.map(|factors| factors.map(|factor| simd.splat_f32s(factor)));
+    let rows = rows.map(|row| S::as_simd_f32s(row).0);
+    let len = rows[0].len();
+    // Equal lengths, told in a way that makes the bounds checks go away.
+    let rows = rows.map(|row| &row[..len]);
+    let sums = sums.map(|sum| &mut S::as_mut_simd_f32s(sum).0[..len]);
+    for at in 0..len {
+        let row: [S::f32s; K] = std::array::from_fn(|k| rows[k][at]);
+        for m in 0..M {
+            let mut sum = sums[m][at];
+            for k in 0..K {
+                sum = simd.mul_add_e_f32s(factors[m][k], row[k], sum);
+            }
+            sums[m][at] = sum;
         }
-        first
-    });
-    drop(slots);
-    (firsts, seconds.map(|second| second.expect("as many as there are pairs")))
+    }
 }
 
 /// `e^x` to within 2 units in the last place, made of what compilers turn into wide instructions.

@@ -1,0 +1,100 @@
+//! Operations with a faster body for a backend against the ordinary ones.
+
+use burn::tensor::{Device, Tensor, TensorData, Tolerance};
+use gpt2_core::config::Activation;
+use gpt2_core::ops;
+
+use crate::common::devices;
+
+/// Numbers of both signs that are the same on every device.
+fn numbers<const D: usize>(shape: [usize; D], seed: u64, device: &Device) -> Tensor<D> {
+    let count = shape.iter().product::<usize>() as u64;
+    let number = |at: u64| {
+        let bits = (at + seed * 7_919).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        bits as f32 / (1 << 23) as f32 - 1.0
+    };
+    Tensor::from_data(TensorData::new((0..count).map(number).collect::<Vec<_>>(), shape), device)
+}
+
+fn assert_same<const D: usize>(fast: &Tensor<D>, ordinary: &Tensor<D>, context: &str) {
+    assert_eq!(fast.dims(), ordinary.dims(), "{context}");
+    let tolerance = Tolerance::relative(1e-5).set_absolute(1e-4);
+    fast.to_data().assert_approx_eq::<f32>(&ordinary.to_data(), tolerance);
+}
+
+/// Rows, depth and columns: around the widths of instructions and the sizes of tasks, few rows and
+/// more than the faster bodies take.
+const SHAPES: [[usize; 3]; 12] = [
+    [1, 1, 1],
+    [1, 7, 5],
+    [2, 48, 144],
+    [3, 33, 31],
+    [1, 300, 1100],
+    [8, 257, 1030],
+    [5, 771, 129],
+    [4, 256, 768],
+    [8, 1024, 256],
+    [15, 100, 1700],
+    [16, 64, 64],
+    [17, 65, 67],
+];
+
+#[test]
+fn products_of_few_rows_equal_ordinary_ones() {
+    for device in devices() {
+        for [rows, depth, columns] in SHAPES {
+            let context = format!("{device:?} {rows} x {depth} x {columns}");
+            let x = numbers([rows, 1, depth], 1, &device);
+            let weight = numbers([depth, columns], 2, &device);
+            let bias = numbers([columns], 3, &device);
+            let product = x.clone().matmul(weight.clone().unsqueeze()) + bias.clone().unsqueeze();
+            assert_same(&ops::linear(x.clone(), weight.clone(), bias), &product, &context);
+            let table = numbers([columns, depth], 4, &device);
+            let product = x.clone().matmul(table.clone().transpose().unsqueeze());
+            assert_same(&ops::scores(x.clone(), table), &product, &context);
+            // The same numbers, lying in memory the other way round.
+            let product = x.clone().matmul(weight.clone().unsqueeze());
+            assert_same(&ops::scores(x, weight.transpose()), &product, &context);
+        }
+    }
+}
+
+#[test]
+fn a_row_gives_the_same_alone_and_among_others() {
+    for device in devices() {
+        let x = numbers([16, 1, 768], 1, &device);
+        let (weight, bias) = (numbers([768, 1536], 2, &device), numbers([1536], 3, &device));
+        let all = ops::linear(x.clone(), weight.clone(), bias.clone());
+        for row in [0, 3, 15] {
+            let alone = ops::linear(x.clone().narrow(0, row, 1), weight.clone(), bias.clone());
+            assert_same(&alone, &all.clone().narrow(0, row, 1), "linear");
+        }
+    }
+}
+
+#[test]
+fn gelu_equals_its_formula() {
+    for device in devices() {
+        let edges = [-1e30, -100.0, -12.0, -1e-6, 0.0, 1e-6, 3.0, 12.0, 100.0, 1e30];
+        let edges = Tensor::<1>::from_floats(edges, &device);
+        let x = Tensor::cat(vec![numbers([10_001], 5, &device) * 9.0, edges], 0);
+        let inner = (x.clone() + x.clone().powi_scalar(3) * 0.044_715) * 0.797_884_6;
+        let expected = x.clone() * 0.5 * (inner.tanh() + 1.0);
+        let found = ops::activate(x.clone(), Activation::GeluNew);
+        let tolerance = Tolerance::relative(1e-5).set_absolute(2e-6);
+        // Cubes of the edges overflow in the formula, which is then no measure.
+        let [found, expected] = [found, expected].map(|all| all.slice([0..10_001]));
+        found.to_data().assert_approx_eq::<f32>(&expected.to_data(), tolerance);
+        let whole =
+            ops::activate(x.clone().reshape([1, 1, 10_011]).swap_dims(1, 2), Activation::GeluNew);
+        let ends: Vec<f32> =
+            whole.reshape([10_011]).slice([10_001..10_011]).try_into_vec_as().unwrap();
+        assert_eq!(ends[..3], [0.0; 3], "{ends:?}");
+        assert_eq!(ends[7..], [12.0, 100.0, 1e30], "{ends:?}");
+        assert_eq!(
+            x.slice([10_001..10_002]).into_scalar::<f32>(),
+            -1e30,
+            "the input is left alone"
+        );
+    }
+}
