@@ -21,14 +21,14 @@ const FEW_ROWS: usize = 16;
 /// The operations, on tensors as the backend holds them.
 #[backend_extension(Flex)]
 pub trait CpuOps: Backend {
-    /// `x @ weight + bias` of at most [`FEW_ROWS`] rows.
+    /// `x @ weight + bias` of a few rows.
     fn few_rows_linear(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
-    /// `x @ weight^T` of at most [`FEW_ROWS`] rows.
+    /// `x @ weight^T` of a few rows.
     fn few_rows_transposed(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// `x / (1 + exp(-x (slope + cubic x^2)))`.
@@ -114,7 +114,7 @@ fn tensor(values: Vec<f32>, shape: Vec<usize>) -> FlexTensor {
 }
 
 /// Whether a tensor is one that these operations take: of this backend, `f32`, without gradients.
-fn is_ours<const D: usize>(x: &Tensor<D>) -> bool {
+pub(super) fn is_ours<const D: usize>(x: &Tensor<D>) -> bool {
     x.dtype() == DType::F32 && !x.is_autodiff() && x.device() == Device::flex()
 }
 
@@ -144,21 +144,10 @@ pub(super) fn transposed<const D: usize>(x: &Tensor<D>, weight: &Tensor<2>) -> O
     })
 }
 
-/// `x / (1 + exp(-x (slope + cubic x^2)))`, or `x` back where it is not ours.
-pub(super) fn sigmoid_weighted<const D: usize>(
-    x: Tensor<D>,
-    slope: f64,
-    cubic: f64,
-) -> Result<Tensor<D>, Tensor<D>> {
-    if !is_ours(&x) {
-        return Err(x);
-    }
-    let (slope, cubic) = (slope as f32, cubic as f32);
-    Ok(Tensor::from_dispatch(<Dispatch as CpuOps>::sigmoid_weighted(
-        x.into_dispatch(),
-        slope,
-        cubic,
-    )))
+/// `x / (1 + exp(-x (slope + cubic x^2)))` of a tensor that [`is_ours`].
+pub(super) fn sigmoid_weighted<const D: usize>(x: Tensor<D>, slope: f64, cubic: f64) -> Tensor<D> {
+    let (x, slope, cubic) = (x.into_dispatch(), slope as f32, cubic as f32);
+    Tensor::from_dispatch(<Dispatch as CpuOps>::sigmoid_weighted(x, slope, cubic))
 }
 
 /// Whether [`attend`] takes these tokens, `[rows, seq, any]`.
