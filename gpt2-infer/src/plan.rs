@@ -59,7 +59,7 @@ pub(crate) fn rows(
 }
 
 /// The ids, in memory that holds what a text of usual length will become.
-fn with_room(ids: &[u32], lengths: Lengths) -> Vec<u32> {
+pub(crate) fn with_room(ids: &[u32], lengths: Lengths) -> Vec<u32> {
     const USUAL: usize = 1 << 16;
     let mut roomy = Vec::with_capacity(lengths.end.min(ids.len() + USUAL));
     roomy.extend_from_slice(ids);

@@ -1,6 +1,6 @@
 //! Keys and values of what a model has read, owned by the caller.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
 use super::places::Places;
 use crate::ops::{self, AttentionScale};
@@ -174,16 +174,8 @@ impl LayerCache {
         if filled == 0 {
             return;
         }
-        for cached in [&mut self.key, &mut self.value] {
-            let [max_rows, head, _, head_dim] = cached.dims();
-            let ids: Vec<i32> = from.iter().map(|&row| row as i32).collect();
-            let ids = TensorData::new(ids, [from.len()]);
-            let ids = Tensor::<1, Int>::from_data(ids, &cached.device());
-            let part = cached.clone().slice([0..max_rows, 0..head, 0..filled, 0..head_dim]);
-            let part = part.select(0, ids);
-            let to = [first..first + from.len(), 0..head, 0..filled, 0..head_dim];
-            cached.inplace(|cached| cached.slice_assign(to, part));
-        }
+        ops::move_rows(&mut self.key, from, first, filled);
+        ops::move_rows(&mut self.value, from, first, filled);
     }
 }
 

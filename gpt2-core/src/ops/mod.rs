@@ -11,6 +11,7 @@ mod cpu;
 mod cross_entropy;
 mod dropout;
 mod linear;
+mod rows;
 
 pub use activation::activate;
 pub use attention::{
@@ -19,3 +20,4 @@ pub use attention::{
 pub use cross_entropy::{cross_entropy, token_accuracy};
 pub use dropout::{DropoutMasks, dropout};
 pub use linear::{linear, scores};
+pub use rows::move_rows;

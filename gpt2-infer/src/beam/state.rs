@@ -1,6 +1,7 @@
 //! The beams of one prompt.
 
 use crate::config::EarlyStopping;
+use crate::plan::with_room;
 use crate::probability::{largest, weight};
 use crate::row::{FinishReason, Row, Sequence, no_token};
 use crate::stop::{Limits, StopMatcher};
@@ -170,9 +171,7 @@ impl Beams {
         }
         for Continuation { candidate, reason, .. } in continuations.iter().take(config.num_beams) {
             let Some(reason) = *reason else { continue };
-            let mut ids = self.spare.pop().unwrap_or_default();
-            ids.clone_from(&self.running[candidate.beam].ids);
-            ids.push(candidate.id);
+            let ids = self.text(candidate);
             let score = candidate.score / self.penalty(ids.len(), config);
             self.finished.push(Finished { ids, score, reason });
         }
@@ -195,14 +194,21 @@ impl Beams {
         let parents: Vec<usize> = parents.collect();
         let mut next = Vec::with_capacity(continuations.len());
         for Continuation { candidate, stop, .. } in continuations {
-            let mut ids = self.spare.pop().unwrap_or_default();
-            ids.clone_from(&self.running[candidate.beam].ids);
-            ids.push(candidate.id);
-            next.push(Beam { ids, score: candidate.score, stop });
+            next.push(Beam { ids: self.text(&candidate), score: candidate.score, stop });
         }
         let old = std::mem::replace(&mut self.running, next);
         self.spare.extend(old.into_iter().map(|beam| beam.ids));
         parents
+    }
+
+    /// The text of a candidate, in memory that another text has left.
+    fn text(&mut self, candidate: &Candidate) -> Vec<u32> {
+        let before = &self.running[candidate.beam].ids;
+        let mut ids = self.spare.pop().unwrap_or_else(|| with_room(&[], self.row.lengths));
+        ids.clear();
+        ids.extend_from_slice(before);
+        ids.push(candidate.id);
+        ids
     }
 
     fn is_full(&self, config: &GenerationConfig) -> bool {

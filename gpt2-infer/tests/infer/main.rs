@@ -4,6 +4,7 @@ mod batch;
 mod beam;
 mod cache;
 mod config;
+mod cost;
 mod features;
 mod finish;
 mod generator;

@@ -6,6 +6,7 @@
 mod activation;
 mod attention;
 mod linear;
+mod rows;
 mod simd;
 
 use std::ops::Range;
@@ -42,6 +43,14 @@ pub trait CpuOps: Backend {
         places: Vec<Range<usize>>,
         factor: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Writes rows of the cache over others.
+    fn move_rows(
+        cached: FloatTensor<Self>,
+        from: Vec<usize>,
+        first: usize,
+        filled: usize,
+    ) -> FloatTensor<Self>;
 }
 
 impl CpuOps for Flex {
@@ -79,13 +88,7 @@ impl CpuOps for Flex {
         factor: f32,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let qkv = qkv.to_contiguous();
-        let extent = |tensor: &FlexTensor, axis: usize| tensor.layout().shape()[axis];
-        let shape = attention::Shape {
-            heads: extent(&keys, 1),
-            capacity: extent(&keys, 2),
-            head_dim: extent(&keys, 3),
-            seq: extent(&qkv, 1),
-        };
+        let shape = extents(&keys, qkv.layout().shape()[1]);
         let new = floats(&qkv);
         // Copies only where somebody else holds the cache as well.
         attention::write(new, 1, &places, shape, keys.storage_mut());
@@ -95,6 +98,23 @@ impl CpuOps for Flex {
         let embd = shape.heads * shape.head_dim;
         (tensor(output, vec![places.len(), shape.seq, embd]), keys, values)
     }
+
+    fn move_rows(
+        mut cached: FlexTensor,
+        from: Vec<usize>,
+        first: usize,
+        filled: usize,
+    ) -> FlexTensor {
+        let shape = extents(&cached, 1);
+        rows::move_rows(cached.storage_mut(), &from, first, filled, shape);
+        cached
+    }
+}
+
+/// Extents of a cache, for `seq` new tokens.
+fn extents(cached: &FlexTensor, seq: usize) -> attention::Shape {
+    let extent = |axis: usize| cached.layout().shape()[axis];
+    attention::Shape { heads: extent(1), capacity: extent(2), head_dim: extent(3), seq }
 }
 
 /// The numbers of a contiguous tensor.
@@ -175,4 +195,20 @@ pub(super) fn attend(
     *keys = Tensor::from_dispatch(new_keys);
     *values = Tensor::from_dispatch(new_values);
     Tensor::from_dispatch(output)
+}
+
+/// Writes rows of a cache over others where they lie; whether it did.
+pub(super) fn move_rows(
+    cached: &mut Tensor<4>,
+    from: &[usize],
+    first: usize,
+    filled: usize,
+) -> bool {
+    let ours = is_ours(cached);
+    if ours {
+        let old = cached.extract().into_dispatch();
+        let new = <Dispatch as CpuOps>::move_rows(old, from.to_vec(), first, filled);
+        *cached = Tensor::from_dispatch(new);
+    }
+    ours
 }

@@ -1,0 +1,21 @@
+//! Rows of a cache.
+
+use burn::tensor::{Int, Tensor, TensorData};
+
+/// Writes the first `filled` places of the rows `from` over the rows from `first` on.
+///
+/// # Shapes
+/// - cached: `[rows, head, capacity, head_dim]`
+pub fn move_rows(cached: &mut Tensor<4>, from: &[usize], first: usize, filled: usize) {
+    #[cfg(feature = "flex")]
+    if super::cpu::move_rows(cached, from, first, filled) {
+        return;
+    }
+    let [rows, head, _, head_dim] = cached.dims();
+    let ids: Vec<i32> = from.iter().map(|&row| row as i32).collect();
+    let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [from.len()]), &cached.device());
+    let part = cached.clone().slice([0..rows, 0..head, 0..filled, 0..head_dim]).select(0, ids);
+    let to = [first..first + from.len(), 0..head, 0..filled, 0..head_dim];
+    // `inplace` leaves no second owner, so that the write does not copy the cache.
+    cached.inplace(|cached| cached.slice_assign(to, part));
+}
