@@ -7,6 +7,9 @@ use gpt2_core::{Gpt2, Gpt2Batch, Gpt2Config, KvCache};
 use super::{indices, log_probabilities, on_host};
 use crate::{Error, Result, prompt};
 
+/// Continuations that are read side by side.
+const ROWS: usize = 16;
+
 /// How likely a continuation is after its prompt.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -31,7 +34,7 @@ impl ContinuationScore {
 
 /// Log-probabilities of several continuations of one prompt, in their order.
 ///
-/// The prompt is read once. Like a generated text, prompt and continuation together may be one
+/// The prompt is read once, and the continuations in batches. Like a generated text, prompt and continuation together may be one
 /// token longer than the context, since the last token is not read. An empty prompt becomes the
 /// model's begin-of-text token.
 ///
@@ -66,36 +69,43 @@ pub fn score_continuations(
     }
     let Some(longest) = continuations.iter().map(Vec::len).max() else { return Ok(Vec::new()) };
     let model = &model.valid();
-    let mut cache = KvCache::new(config, 1, prompt.len() + longest - 1, &model.device())?;
-    let last = read(model, &prompt, &mut cache)?.narrow(0, prompt.len() - 1, 1);
+    let rows = continuations.len().min(ROWS);
+    let mut cache = KvCache::new(config, rows, prompt.len() + longest - 1, &model.device())?;
+    let text = Gpt2Batch::new(std::slice::from_ref(&prompt), config, &model.device())?;
+    let hidden = model.hidden_cached(&text, &mut cache);
 
     // The first tokens all follow the same text.
     let first: Vec<u32> = continuations.iter().filter_map(|ids| ids.first().copied()).collect();
+    let last = row(hidden, 0, prompt.len() - 1, 1);
     let after_prompt = log_softmax(model.head(last), 1); // [1, vocab]
     let first = on_host(after_prompt.select(1, indices(model, &first)))?;
-    continuations
-        .iter()
-        .zip(first)
-        .map(|(ids, first)| {
-            let mut found = vec![first];
-            if let ([to_read @ .., _], [_, targets @ ..]) = (ids.as_slice(), ids.as_slice())
-                && !targets.is_empty()
-            {
-                cache.truncate(0, prompt.len());
-                let hidden = read(model, to_read, &mut cache)?;
-                found.extend(log_probabilities(model, hidden, targets)?);
-            }
-            Ok(ContinuationScore { token_log_probabilities: found })
-        })
-        .collect()
+    let mut found: Vec<Vec<f64>> = first.map(|first| vec![first]).collect();
+
+    let long: Vec<usize> =
+        (0..continuations.len()).filter(|&index| continuations[index].len() > 1).collect();
+    for part in long.chunks(ROWS) {
+        for row in 0..cache.rows() {
+            cache.truncate(row, prompt.len());
+        }
+        cache.select(&vec![0; part.len()])?;
+        let to_read = part.iter().map(|&index| &continuations[index]);
+        let to_read: Vec<Vec<u32>> = to_read.map(|ids| ids[..ids.len() - 1].to_vec()).collect();
+        let batch = Gpt2Batch::right_padded(&to_read, config, &model.device())?;
+        let hidden = model.hidden_cached(&batch, &mut cache);
+        for (place, &index) in part.iter().enumerate() {
+            let targets = &continuations[index][1..];
+            let hidden = row(hidden.clone(), place, 0, targets.len());
+            found[index].extend(log_probabilities(model, hidden, targets)?);
+        }
+    }
+    let score = |token_log_probabilities| ContinuationScore { token_log_probabilities };
+    Ok(found.into_iter().map(score).collect())
 }
 
-/// The last hidden state of tokens behind what the cache holds, `[ids, embd]`.
-fn read(model: &Gpt2, ids: &[u32], cache: &mut KvCache) -> Result<Tensor<2>> {
-    let batch = Gpt2Batch::new(&[ids.to_vec()], model.config(), &model.device())?;
-    let hidden = model.hidden_cached(&batch, cache);
-    let [_, seq, embd] = hidden.dims();
-    Ok(hidden.reshape([seq, embd]))
+/// Some hidden states of one row, `[count, embd]`.
+fn row(hidden: Tensor<3>, row: usize, start: usize, count: usize) -> Tensor<2> {
+    let embd = hidden.dims()[2];
+    hidden.slice([row..row + 1, start..start + count]).reshape([count, embd])
 }
 
 fn check(index: usize, ids: &[u32], before: usize, config: &Gpt2Config) -> Result<()> {
