@@ -10,6 +10,9 @@ const CHUNK: usize = 1 << 13;
 
 /// `x / (1 + exp(-x (slope + cubic x^2)))` of every element, in place.
 pub(super) fn sigmoid_weighted(x: &mut [f32], slope: f32, cubic: f32) {
+    if x.len() <= CHUNK {
+        return run(SigmoidWeighted { x, slope, cubic });
+    }
     x.par_chunks_mut(CHUNK).for_each(|x| run(SigmoidWeighted { x, slope, cubic }));
 }
 

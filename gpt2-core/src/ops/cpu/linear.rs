@@ -10,8 +10,8 @@ use rayon::prelude::*;
 
 use super::simd::{add_rows, dots, run};
 
-/// Weights below which the threads would wait for each other longer than for the memory.
-const PARALLEL: usize = 1 << 16;
+/// Multiplications below which the threads would wait for each other longer than they work.
+const PARALLEL: usize = 1 << 19;
 /// Columns up to which a task reads whole rows of the matrix, one behind the other.
 const WIDE: usize = 1024;
 /// Rows of the matrix that such a task reads.
@@ -28,7 +28,7 @@ const ALIGNMENT: usize = 64;
 pub(super) fn linear(x: &[f32], weight: &[f32], bias: &[f32], rows: usize) -> Vec<f32> {
     let (depth, columns) = (x.len() / rows, bias.len());
     let whole = Linear { x, depth, weight, columns, over: 0..depth, first: 0, width: columns };
-    if depth * columns < PARALLEL || columns > WIDE {
+    if rows * depth * columns < PARALLEL || columns > WIDE {
         return by_columns(rows, depth, columns, |first, width| {
             let part = Linear { first, width, ..whole.clone() };
             part.add_to(bias[first..first + width].repeat(rows))
@@ -73,7 +73,7 @@ fn by_columns(
     part: impl Fn(usize, usize) -> Vec<f32> + Sync,
 ) -> Vec<f32> {
     let threads = rayon::current_num_threads();
-    if depth * columns < PARALLEL || threads == 1 {
+    if rows * depth * columns < PARALLEL || threads == 1 {
         return part(0, columns);
     }
     // Two tasks for each thread even out what other programs take from one of them.
