@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::places::Places;
 use crate::ops::{self, AttentionScale};
-use crate::{Error, Gpt2Config, Result};
+use crate::{Error, Gpt2Config, Result, device};
 
 /// Keys and values of what was read, for up to `max_rows` sequences of at most `capacity` tokens.
 ///
@@ -48,7 +48,8 @@ impl KvCache {
     /// An empty cache for up to `max_rows` sequences of at most `capacity` tokens.
     ///
     /// # Errors
-    /// [`Error::Argument`] when `max_rows` is 0, or `capacity` is 0 or beyond `n_positions`.
+    /// [`Error::Argument`] when `max_rows` is 0 or more than the host has memory for, or `capacity`
+    /// is 0 or beyond `n_positions`.
     pub fn new(
         config: &Gpt2Config,
         max_rows: usize,
@@ -63,6 +64,10 @@ impl KvCache {
             return Err(Error::argument("capacity", capacity, expected));
         }
         let shape = [max_rows, config.n_head, capacity, config.head_dim()];
+        if !fits(config.n_layer, shape, device) {
+            let expected = format!("fewer: there is no memory for {capacity} tokens of each");
+            return Err(Error::argument("max_rows", max_rows, expected));
+        }
         let layer = || LayerCache {
             key: Tensor::zeros(shape, device),
             value: Tensor::zeros(shape, device),
@@ -137,6 +142,22 @@ impl KvCache {
         self.lengths = rows.iter().map(|&row| self.lengths[row]).collect();
         Ok(())
     }
+}
+
+/// Whether there is memory for the keys and values of so many layers.
+///
+/// Only the host is asked: there, an allocation that fails ends the program.
+fn fits(layers: usize, shape: [usize; 4], device: &Device) -> bool {
+    let mut extents = shape.into_iter().chain([layers, 2]);
+    let count = extents.try_fold(1usize, |count, extent| count.checked_mul(extent));
+    let reserved = |count| {
+        let mut room = Vec::<f32>::new();
+        let reserved = room.try_reserve_exact(count).is_ok();
+        // The compiler may leave out an allocation that nobody looks at.
+        std::hint::black_box(room.as_ptr());
+        reserved
+    };
+    count.is_some_and(|count| !device::is_cpu(device) || reserved(count))
 }
 
 impl LayerCache {

@@ -146,6 +146,15 @@ fn a_cache_refuses_what_it_has_no_room_for() {
 }
 
 #[test]
+fn a_cache_that_no_memory_holds_is_refused() {
+    let (device, config) = (device::best().unwrap(), config());
+    for rows in [usize::MAX / 10_000, usize::MAX] {
+        let error = KvCache::new(&config, rows, 5, &device).unwrap_err().to_string();
+        assert!(error.contains("there is no memory"), "{error}");
+    }
+}
+
+#[test]
 #[should_panic(expected = "room for the tokens")]
 fn a_row_longer_than_the_capacity_panics() {
     let device = device::best().unwrap();
