@@ -94,7 +94,9 @@ impl Generator {
             let found = format!("a model with vocab_size = {other}");
             return Err(Error::option("draft_model", found, expected));
         }
-        Ok(Self { draft_model: Some(draft_model.valid()), ..self })
+        // A clone of this generator may have another draft model, whose caches have other shapes.
+        let draft_pool = CachePool::default();
+        Ok(Self { draft_model: Some(draft_model.valid()), draft_pool, ..self })
     }
 
     /// Lets only tokens follow that a function of the text allows, as `transformers`'

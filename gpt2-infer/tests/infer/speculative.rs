@@ -71,6 +71,16 @@ fn a_draft_model_changes_no_token() {
 }
 
 #[test]
+fn another_draft_model_has_memory_of_its_own() {
+    let plain = Generator::new(&model());
+    let one_layer = other_model(Gpt2Config { n_layer: 1, ..model_config() }, 4);
+    let drafted = plain.clone().with_draft_model(&one_layer).unwrap();
+    assert_same(&drafted, &plain, &greedy(14));
+    let three_layers = other_model(Gpt2Config { n_layer: 3, ..model_config() }, 4);
+    assert_same(&drafted.with_draft_model(&three_layers).unwrap(), &plain, &greedy(14));
+}
+
+#[test]
 fn a_draft_model_with_a_shorter_context_guesses_as_long_as_it_can() {
     let plain = Generator::new(&model());
     let short = other_model(Gpt2Config { n_positions: 12, ..model_config() }, 3);
