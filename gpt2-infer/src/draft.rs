@@ -107,7 +107,16 @@ impl DraftModel {
             let own = n_positions - row.visible().len();
             row.ids.len() + room(row).min(own).min(self.config.num_assistant_tokens)
         });
-        let mut most: Vec<usize> = most.collect();
+        let most: Vec<usize> = most.collect();
+        let grown = self.grow(rows, most);
+        // Guesses are no part of a text, not even of one that ends here with an error.
+        let taken = |(row, &begun): (&mut &mut Row, &usize)| row.ids.split_off(begun);
+        let guesses: Vec<Vec<u32>> = rows.iter_mut().zip(&begun).map(taken).collect();
+        grown.map(|()| guesses)
+    }
+
+    /// Adds guesses to every row, until it has `most` tokens or the draft is unsure.
+    fn grow(&mut self, rows: &mut [&mut Row], mut most: Vec<usize>) -> Result<()> {
         let mut samplers: Vec<_> = rows.iter().map(|row| row.sampler.clone()).collect();
         while rows.iter().zip(&most).any(|(row, &most)| row.ids.len() < most) {
             let texts = rows.iter().map(|row| Text { visible: row.visible(), guessed: &[] });
@@ -133,8 +142,7 @@ impl DraftModel {
                 self.reader.keep(place, row.visible().len() - 1);
             }
         }
-        let taken = |(row, &begun): (&mut &mut Row, &usize)| row.ids.split_off(begun);
-        Ok(rows.iter_mut().zip(&begun).map(taken).collect())
+        Ok(())
     }
 }
 
