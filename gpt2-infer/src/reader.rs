@@ -136,7 +136,8 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        if let Some(cache) = self.cache.take() {
+        // A device that panics can leave a cache behind that the next call would fail with.
+        if let Some(cache) = self.cache.take().filter(|_| !std::thread::panicking()) {
             self.pool.give_back(cache);
         }
     }
