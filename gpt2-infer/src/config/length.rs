@@ -87,7 +87,7 @@ impl Lengths {
 }
 
 /// Tokens beyond which no text is worth an attempt; keeps sums of lengths far from overflow.
-const LONGEST: usize = 1 << 32;
+const LONGEST: usize = i32::MAX as usize;
 
 /// Why a text cannot be longer.
 fn limit(config: &GenerationConfig, n_positions: usize) -> String {
