@@ -83,7 +83,8 @@ impl Generator {
     /// The result is the same as without, for the same seed too: a token is always chosen by the
     /// model's own scores and the sequence's own random draws, and a guess only decides how many
     /// are chosen in one step. The draft draws with the same numbers, so that where both models
-    /// agree it guesses right. Beam search does without it.
+    /// agree it guesses right. Beam search does without it, and `prompt_lookup_num_tokens` has no
+    /// effect beside it.
     ///
     /// # Errors
     /// [`Error::Option`] when the vocabularies differ in size.
@@ -115,7 +116,8 @@ impl Generator {
         self
     }
 
-    /// Lets `cancellation` end generations from elsewhere.
+    /// Lets `cancellation` end generations from elsewhere, for good: give the clone of a generator
+    /// a switch of its own where single calls are to be ended.
     #[must_use]
     pub fn with_cancellation(self, cancellation: &Cancellation) -> Self {
         Self { cancellation: cancellation.clone(), ..self }
@@ -131,10 +133,11 @@ impl Generator {
     /// and device, and the draws of a prompt do not depend on the other prompts of the batch.
     ///
     /// A prompt is read once however many sequences continue it, and a finished sequence leaves
-    /// the batch. An empty prompt becomes `bos_token_id`. A text may be one token longer than
-    /// the model's context, since the last token is not read; where `transformers` fails with an
-    /// index error while it generates, options that lead beyond that are refused before
-    /// anything is computed, unless `sliding_window` says how to go on.
+    /// the batch. Beam search returns fewer sequences where the options leave fewer texts. An empty
+    /// prompt becomes `bos_token_id`. A text may be one token longer than the model's context,
+    /// since the last token is not read; where `transformers` fails with an index error while it
+    /// generates, options that lead beyond that are refused before anything is computed, unless
+    /// `sliding_window` says how to go on.
     ///
     /// # Errors
     /// [`Error::Option`] naming an option that is out of range, contradicts another one, or does
@@ -173,7 +176,8 @@ impl Generator {
 
     /// Continues one prompt as text that appears piece by piece.
     ///
-    /// With `skip_special_tokens` special tokens are no part of the text.
+    /// With `skip_special_tokens` special tokens are no part of the text. Nothing is computed before
+    /// the first piece is asked for, but `max_time` runs from this call on.
     ///
     /// # Errors
     /// As [`generate`](Self::generate), before anything is computed, and [`Error::Option`] without

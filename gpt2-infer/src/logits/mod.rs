@@ -65,6 +65,28 @@ pub const EXCLUDED: f32 = f32::NEG_INFINITY;
 /// Changes the scores of the next token of one sequence.
 ///
 /// It is `Clone`, since every sequence has processors of its own.
+/// [`Generator::with_processor`](crate::Generator::with_processor) takes one of yours.
+///
+/// # Example
+/// ```
+/// use gpt2_infer::logits::{EXCLUDED, LogitsProcessor};
+///
+/// /// Lets no token follow itself.
+/// #[derive(Debug, Clone)]
+/// struct NoEcho;
+///
+/// impl LogitsProcessor for NoEcho {
+///     fn process(&mut self, ids: &[u32], scores: &mut [f32]) {
+///         if let Some(score) = ids.last().and_then(|&id| scores.get_mut(id as usize)) {
+///             *score = EXCLUDED;
+///         }
+///     }
+/// }
+///
+/// let mut scores = [1.0, 2.0];
+/// NoEcho.process(&[0, 1], &mut scores);
+/// assert_eq!(scores, [1.0, EXCLUDED]);
+/// ```
 pub trait LogitsProcessor: Debug + DynClone + Send + Sync {
     /// Changes `scores`, one for each token of the vocabulary, in place; [`EXCLUDED`] rules a
     /// token out.

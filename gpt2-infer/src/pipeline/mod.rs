@@ -129,7 +129,8 @@ impl Pipeline {
 
     /// Continues a prompt, as `num_return_sequences` texts.
     ///
-    /// The text of an empty prompt begins after the begin-of-text token.
+    /// An empty prompt becomes the begin-of-text token, which is then part of what was added, so that
+    /// it is seen where special tokens are not left out.
     ///
     /// # Errors
     /// What [`Generator::generate`] says of options and prompts; [`Error::Core`](crate::Error::Core) for a
@@ -155,7 +156,8 @@ impl Pipeline {
         prompts.iter().zip(found).map(texts).collect()
     }
 
-    /// Continues a prompt as text that appears piece by piece; the prompt is no part of it.
+    /// Continues a prompt as text that appears piece by piece; neither the prompt nor a stop string
+    /// is part of it.
     ///
     /// # Errors
     /// What [`Generator::stream`] says of options and prompts; [`Error::Core`](crate::Error::Core)

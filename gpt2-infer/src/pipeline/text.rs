@@ -6,7 +6,8 @@ use crate::Sequence;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct GeneratedText {
-    /// The prompt as it was given, and the continuation: what Hugging Face's pipeline returns.
+    /// The prompt as it was given, and the continuation, with the stop string that ended it: what
+    /// Hugging Face's pipeline returns.
     pub text: String,
     /// The token ids, why the text ends, and its score.
     pub sequence: Sequence,

@@ -15,8 +15,8 @@ const AHEAD: usize = 16;
 
 /// A [`TextStream`] that a thread of its own works for, so that polling it never computes.
 ///
-/// It runs on any async runtime. The thread ends with the text, or at the next step after the stream
-/// is dropped.
+/// It runs on any async runtime. The thread begins at once, is at most a few pieces ahead, and ends
+/// with the text, or with the next piece after the stream is dropped.
 ///
 /// # Example
 /// ```no_run
