@@ -88,7 +88,7 @@ impl Beams {
     /// each the one that it continues. None when the search has ended.
     ///
     /// # Errors
-    /// [`Error::NoToken`](crate::Error::NoToken) when no beam can go on or end.
+    /// [`Error::NoToken`](crate::Error::NoToken) when no beam can go on and none has ended.
     pub fn advance(
         &mut self,
         scores: &mut [f32],
@@ -135,7 +135,7 @@ impl Beams {
             Candidate { beam: place / vocab, id: (place % vocab) as u32, score: scores[place] }
         };
         let found: Vec<Candidate> = places.iter().map(candidate).collect();
-        match found.is_empty() {
+        match found.is_empty() && self.finished.is_empty() {
             true => Err(no_token(scores, self.running[0].ids.len())),
             false => Ok(found),
         }

@@ -1,6 +1,9 @@
 //! Beam search against a search that follows everything.
 
-use gpt2_infer::{EarlyStopping, Error, FinishReason, GenerationConfig, generate, next_tokens};
+use gpt2_infer::logits::PrefixAllowedTokens;
+use gpt2_infer::{
+    EarlyStopping, Error, FinishReason, GenerationConfig, Generator, generate, next_tokens,
+};
 
 use crate::support::{VOCAB, greedy, ids, model, prompts, sampled};
 
@@ -113,6 +116,20 @@ fn where_options_leave_one_text_there_is_one_beam() {
     let found = generate(&model(), &[vec![1]], &config).unwrap();
     let texts: Vec<_> = found[0].iter().map(|sequence| sequence.ids.as_slice()).collect();
     assert_eq!(texts, [[1, 7, 7, 7, 7]]);
+}
+
+#[test]
+fn what_has_ended_is_kept_where_nothing_else_goes_on() {
+    let allowed = |ids: &[u32]| if ids.len() == 1 { vec![2, 7] } else { vec![] };
+    let generator = Generator::new(&model());
+    let generator = generator.with_prefix_allowed_tokens(PrefixAllowedTokens::new(allowed));
+    let config = GenerationConfig { eos_token_id: vec![2], ..beams(2, 4) };
+    let found = generator.generate(&[vec![1]], &config).unwrap().remove(0);
+    let texts: Vec<_> = found.iter().map(|sequence| sequence.ids.as_slice()).collect();
+    assert_eq!(texts, [[1, 2]]);
+    let endless = GenerationConfig { eos_token_id: vec![], ..config };
+    let error = generator.generate(&[vec![1]], &endless).unwrap_err();
+    assert!(matches!(error, Error::NoToken { .. }), "{error}");
 }
 
 #[test]
