@@ -85,8 +85,8 @@ pub enum Error {
         /// Why none is left.
         reason: &'static str,
     },
-    /// The operating system gives no thread to compute in.
-    #[error("no thread could be started to generate in")]
+    /// The operating system gives no thread to compute in, or the thread has panicked.
+    #[error("the thread that generates text failed")]
     Thread(#[source] std::io::Error),
 }
 

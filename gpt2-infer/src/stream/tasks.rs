@@ -1,7 +1,8 @@
 //! A stream for async code.
 
+use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::thread;
 
 use async_channel::Receiver;
@@ -16,7 +17,8 @@ const AHEAD: usize = 16;
 /// A [`TextStream`] that a thread of its own works for, so that polling it never computes.
 ///
 /// It runs on any async runtime. The thread begins at once, is at most a few pieces ahead, and ends
-/// with the text, or with the next piece after the stream is dropped.
+/// with the text, or with the next piece after the stream is dropped. Should it panic, the stream ends
+/// with [`Error::Thread`].
 ///
 /// # Example
 /// ```no_run
@@ -45,11 +47,16 @@ const AHEAD: usize = 16;
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct AsyncTextStream(Pin<Box<Receiver<Result<TextPiece>>>>);
+pub struct AsyncTextStream {
+    pieces: Pin<Box<Receiver<Result<TextPiece>>>>,
+    /// Whether the last piece or an error has come.
+    ended: bool,
+}
 
 impl AsyncTextStream {
     pub(super) fn spawn(stream: TextStream) -> Result<Self> {
         let (sender, receiver) = async_channel::bounded(AHEAD);
+        let ended = stream.ended;
         let work = move || {
             for piece in stream {
                 // Nobody listens any more.
@@ -60,7 +67,7 @@ impl AsyncTextStream {
         };
         let thread = thread::Builder::new().name("gpt2-text-stream".to_string());
         thread.spawn(work).map_err(Error::Thread)?;
-        Ok(Self(Box::pin(receiver)))
+        Ok(Self { pieces: Box::pin(receiver), ended })
     }
 }
 
@@ -68,6 +75,18 @@ impl Stream for AsyncTextStream {
     type Item = Result<TextPiece>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.as_mut().poll_next(cx)
+        let piece = ready!(self.pieces.as_mut().poll_next(cx));
+        let last = match &piece {
+            Some(Ok(piece)) => piece.finish_reason.is_some(),
+            Some(Err(_)) | None => true,
+        };
+        let ended = self.ended;
+        self.ended |= last;
+        if piece.is_none() && !ended {
+            // A text that breaks off must not look like one that is finished.
+            let error = io::Error::other("the thread has panicked");
+            return Poll::Ready(Some(Err(Error::Thread(error))));
+        }
+        Poll::Ready(piece)
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_core::Stream;
-use gpt2_infer::{Error, FinishReason, GenerationConfig, Generator, TextPiece};
+use gpt2_infer::logits::LogitsProcessor;
+use gpt2_infer::{AsyncTextStream, Error, FinishReason, GenerationConfig, Generator, TextPiece};
 
 use crate::support::{greedy, model, sampled, text_model};
 
@@ -99,21 +100,48 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
+/// All that a stream gives.
+fn collected(mut stream: AsyncTextStream) -> Vec<Result<TextPiece, Error>> {
+    block_on(async move {
+        let mut found = Vec::new();
+        while let Some(piece) = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).await {
+            found.push(piece);
+        }
+        found
+    })
+}
+
 #[test]
 fn async_code_gets_the_same_pieces() {
     let (tokenizer, model) = text_model();
     let generator = Generator::new(&model).with_tokenizer(&tokenizer);
     let prompt = tokenizer.encode_ids("tiga").unwrap();
-    let mut stream =
-        generator.stream(&prompt, &sampled(25, 2), true).unwrap().into_async().unwrap();
-    let found = block_on(async move {
-        let mut found = Vec::new();
-        while let Some(piece) = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).await {
-            found.push(piece.unwrap());
-        }
-        found
-    });
+    let stream = generator.stream(&prompt, &sampled(25, 2), true).unwrap().into_async().unwrap();
+    let found = collected(stream).into_iter().collect::<Result<Vec<_>, _>>().unwrap();
     assert_eq!(found, pieces(&generator, &prompt, &sampled(25, 2)));
+}
+
+/// Fails where no error can be returned.
+#[derive(Debug, Clone)]
+struct Panics;
+
+impl LogitsProcessor for Panics {
+    fn process(&mut self, _ids: &[u32], _scores: &mut [f32]) {
+        panic!("on purpose");
+    }
+}
+
+#[test]
+fn async_code_is_told_of_a_panic_and_of_no_other_end() {
+    let (tokenizer, model) = text_model();
+    let generator = Generator::new(&model).with_tokenizer(&tokenizer);
+    let mut over = generator.stream(&[260], &greedy(3), true).unwrap();
+    over.by_ref().for_each(drop);
+    assert!(collected(over.into_async().unwrap()).is_empty());
+
+    let stream = generator.with_processor(Panics).stream(&[260], &greedy(3), true).unwrap();
+    let found = collected(stream.into_async().unwrap());
+    assert!(matches!(found[..], [Err(Error::Thread(_))]), "{found:?}");
 }
 
 #[test]
