@@ -8,10 +8,12 @@ use gpt2_core::tokenizer::Tokenizer;
 
 use crate::logits::{LogitsProcessor, LogitsProcessors, PrefixAllowedTokens};
 use crate::pool::CachePool;
-use crate::session::Session;
 use crate::stop::Cancellation;
 use crate::stream::TextStream;
-use crate::{Error, GenerationConfig, Result, Sequence, Token, beam};
+use crate::{Error, GenerationConfig, Result, Sequence, Token, beam, session};
+
+/// Bytes that sequences which are computed side by side take, unless the caller says otherwise.
+const MEMORY_LIMIT: usize = 2 << 30;
 
 /// Continues prompts with a model.
 ///
@@ -50,6 +52,7 @@ pub struct Generator {
     pub(crate) prefix_allowed_tokens: Option<PrefixAllowedTokens>,
     pub(crate) processors: LogitsProcessors,
     pub(crate) cancellation: Cancellation,
+    pub(crate) memory_limit: usize,
     pub(crate) pool: CachePool,
     pub(crate) draft_pool: CachePool,
 }
@@ -66,6 +69,7 @@ impl Generator {
             prefix_allowed_tokens: None,
             processors: LogitsProcessors::new(),
             cancellation: Cancellation::new(),
+            memory_limit: MEMORY_LIMIT,
             pool: CachePool::default(),
             draft_pool: CachePool::default(),
         }
@@ -123,6 +127,14 @@ impl Generator {
         Self { cancellation: cancellation.clone(), ..self }
     }
 
+    /// Limits the bytes that caches and scores of sequences take which are computed side by side, 2
+    /// GiB unless this says otherwise. More sequences are computed group by group, for the same
+    /// result. One sequence, or all beams of one prompt, may take more.
+    #[must_use]
+    pub fn with_memory_limit(self, bytes: usize) -> Self {
+        Self { memory_limit: bytes, ..self }
+    }
+
     /// Continues each prompt, as `num_return_sequences` sequences, by the strategy that the options
     /// ask for.
     ///
@@ -133,7 +145,8 @@ impl Generator {
     /// and device, and the draws of a prompt do not depend on the other prompts of the batch.
     ///
     /// A prompt is read once however many sequences continue it, and a finished sequence leaves
-    /// the batch. Beam search returns fewer sequences where the options leave fewer texts. An empty
+    /// the batch. Sequences beyond the [memory limit](Self::with_memory_limit) wait for others to
+    /// end. Beam search returns fewer sequences where the options leave fewer texts. An empty
     /// prompt becomes `bos_token_id`. A text may be one token longer than the model's context,
     /// since the last token is not read; where `transformers` fails with an index error while it
     /// generates, options that lead beyond that are refused before anything is computed, unless
@@ -169,9 +182,7 @@ impl Generator {
         config: &GenerationConfig,
         mut on_token: impl FnMut(Token) -> ControlFlow<()>,
     ) -> Result<Vec<Vec<Sequence>>> {
-        let mut session = Session::start(self, prompts, config)?;
-        while session.step(&mut on_token)?.is_continue() {}
-        Ok(session.finish(prompts.len()))
+        session::run(self, prompts, config, &mut on_token)
     }
 
     /// Continues one prompt as text that appears piece by piece.

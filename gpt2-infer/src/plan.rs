@@ -1,61 +1,150 @@
-//! The rows of a generation, checked and ready to grow.
+//! What is to be generated, checked before anything is computed, and cut into groups that fit the
+//! memory.
 
 use std::collections::HashMap;
+use std::ops::Range;
+
+use gpt2_core::Gpt2Config;
 
 use crate::config::Lengths;
 use crate::logits::LogitsProcessors;
 use crate::row::Row;
 use crate::sample::Sampler;
 use crate::stop::StopMatcher;
-use crate::{GenerationConfig, Generator, Result, prompt};
+use crate::window::readable;
+use crate::{Error, GenerationConfig, Generator, Result, prompt};
 
-/// The rows of all prompts, `sequences` of each, one prompt behind the other; each has processors and
-/// random draws of its own.
-///
-/// # Errors
-/// As [`Generator::generate`].
-pub(crate) fn rows(
-    generator: &Generator,
-    prompts: &[Vec<u32>],
-    config: &GenerationConfig,
+/// Bytes beyond which beams, which cannot follow one another, are refused.
+const MOST_BYTES: usize = 16 << 30;
+
+/// Sequences that are to be generated, one prompt behind the other.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    prompts: Vec<Prompt>,
     sequences: usize,
-) -> Result<Vec<Row>> {
-    let model = generator.model.config();
-    config.validate(model)?;
-    let seed = config.seed.unwrap_or_else(rand::random);
-    let mut streams = Streams::default();
-    let mut rows = Vec::new();
-    for (index, given) in prompts.iter().enumerate() {
-        let ids = prompt::to_continue(index, given, config, model)?;
-        let lengths = Lengths::new(config, index, ids.len(), model.n_positions)?;
-        let stop = StopMatcher::new(config, generator.tokenizer.as_ref(), &ids)?;
-        let processors = LogitsProcessors::from_config_with(
-            config,
-            ids.len(),
-            lengths.end,
-            generator.prefix_allowed_tokens.clone(),
-            generator.processors.clone(),
-        )?;
-        for sequence in 0..sequences {
-            let sampler = match config.do_sample {
-                true => Sampler::multinomial(seed, streams.next(&ids)),
-                false => Sampler::greedy(),
-            };
-            rows.push(Row {
-                prompt: index,
-                sequence,
-                ids: with_room(&ids, lengths),
-                start: 0,
+    do_sample: bool,
+    log_probs: bool,
+    seed: u64,
+    /// How many rows are computed side by side.
+    at_once: usize,
+}
+
+/// A prompt, and what its sequences have in common.
+#[derive(Debug)]
+struct Prompt {
+    ids: Vec<u32>,
+    lengths: Lengths,
+    processors: LogitsProcessors,
+    stop: Option<StopMatcher>,
+    /// Stream of the first sequence's random draws; the others' follow.
+    stream: u64,
+}
+
+impl Plan {
+    /// Plans `sequences` sequences for each prompt.
+    ///
+    /// # Errors
+    /// As [`Generator::generate`].
+    pub fn new(
+        generator: &Generator,
+        prompts: &[Vec<u32>],
+        config: &GenerationConfig,
+        sequences: usize,
+    ) -> Result<Self> {
+        let model = generator.model.config();
+        config.validate(model)?;
+        let mut streams = Streams::default();
+        let mut planned = Vec::with_capacity(prompts.len());
+        for (index, given) in prompts.iter().enumerate() {
+            let ids = prompt::to_continue(index, given, config, model)?;
+            let lengths = Lengths::new(config, index, ids.len(), model.n_positions)?;
+            planned.push(Prompt {
                 lengths,
-                processors: processors.clone(),
-                sampler,
-                stop: stop.clone(),
-                log_probs: config.log_probs.then(Vec::new),
-                finish_reason: None,
+                processors: LogitsProcessors::from_config_with(
+                    config,
+                    ids.len(),
+                    lengths.end,
+                    generator.prefix_allowed_tokens.clone(),
+                    generator.processors.clone(),
+                )?,
+                stop: StopMatcher::new(config, generator.tokenizer.as_ref(), &ids)?,
+                stream: streams.take(&ids, sequences),
+                ids,
             });
         }
+        let longest = planned.iter().map(|prompt| prompt.lengths.end).max().unwrap_or(1);
+        Ok(Self {
+            at_once: rows_at_once(config, model, longest, generator.memory_limit)?,
+            prompts: planned,
+            sequences,
+            do_sample: config.do_sample,
+            log_probs: config.log_probs,
+            seed: config.seed.unwrap_or_else(rand::random),
+        })
     }
-    Ok(rows)
+
+    /// Number of sequences of all prompts.
+    pub fn len(&self) -> usize {
+        self.prompts.len() * self.sequences
+    }
+
+    /// Numbers of the rows of each group, in their order.
+    pub fn groups(&self) -> impl Iterator<Item = Range<usize>> {
+        let len = self.len();
+        (0..len).step_by(self.at_once).map(move |start| start..len.min(start + self.at_once))
+    }
+
+    /// The rows with these numbers, each with processors and random draws of its own.
+    pub fn rows(&self, numbers: Range<usize>) -> Vec<Row> {
+        let row = |number: usize| {
+            let (index, sequence) = (number / self.sequences, number % self.sequences);
+            let prompt = &self.prompts[index];
+            let stream = prompt.stream.wrapping_add(sequence as u64);
+            Row {
+                prompt: index,
+                sequence,
+                ids: with_room(&prompt.ids, prompt.lengths),
+                start: 0,
+                lengths: prompt.lengths,
+                processors: prompt.processors.clone(),
+                sampler: match self.do_sample {
+                    true => Sampler::multinomial(self.seed, stream),
+                    false => Sampler::greedy(),
+                },
+                stop: prompt.stop.clone(),
+                log_probs: self.log_probs.then(Vec::new),
+                finish_reason: None,
+            }
+        };
+        numbers.map(row).collect()
+    }
+}
+
+/// How many rows of up to `longest` tokens fit the memory side by side, each as often as there are
+/// beams; one in any case.
+///
+/// # Errors
+/// [`Error::Option`] when there are more beams than any machine holds.
+fn rows_at_once(
+    config: &GenerationConfig,
+    model: &Gpt2Config,
+    longest: usize,
+    memory_limit: usize,
+) -> Result<usize> {
+    const FLOAT: usize = size_of::<f32>();
+    let read = readable(longest, model.n_positions);
+    let cache = 2 * model.n_layer * model.n_embd * read * FLOAT;
+    // Scores, what is made of them, and a copy.
+    let scores = 3 * model.vocab_size * FLOAT;
+    let bytes = cache.saturating_add(scores).max(1);
+    let most = MOST_BYTES / bytes;
+    if config.num_beams > most.max(1) {
+        let expected = format!(
+            "at most {most}: each beam of a text of {longest} tokens takes {bytes} bytes of memory"
+        );
+        return Err(Error::option("num_beams", config.num_beams, expected));
+    }
+    Ok((memory_limit / bytes.saturating_mul(config.num_beams)).max(1))
 }
 
 /// The ids, in memory that holds what a text of usual length will become.
@@ -71,12 +160,12 @@ pub(crate) fn with_room(ids: &[u32], lengths: Lengths) -> Vec<u32> {
 struct Streams(HashMap<u64, u64>);
 
 impl Streams {
-    /// The next stream of this prompt.
-    fn next(&mut self, ids: &[u32]) -> u64 {
+    /// The next `count` streams of this prompt; the first of them.
+    fn take(&mut self, ids: &[u32], count: usize) -> u64 {
         let hash = fnv(ids);
         let used = self.0.entry(hash).or_default();
         let stream = hash.wrapping_add(*used);
-        *used += 1;
+        *used += count as u64;
         stream
     }
 }
@@ -98,13 +187,29 @@ mod tests {
     fn a_prompt_has_its_own_streams_wherever_it_stands() {
         let (one, two) = ([1, 2], [1, 3]);
         let mut alone = Streams::default();
-        let expected = [alone.next(&two), alone.next(&two)];
+        let expected = [alone.take(&two, 2), alone.take(&two, 1)];
         let mut mixed = Streams::default();
-        mixed.next(&one);
-        let first = mixed.next(&two);
-        mixed.next(&one);
-        assert_eq!([first, mixed.next(&two)], expected);
-        assert_ne!(expected[0], expected[1]);
+        mixed.take(&one, 1);
+        let first = mixed.take(&two, 2);
+        mixed.take(&one, 3);
+        assert_eq!([first, mixed.take(&two, 1)], expected);
+        assert_eq!(expected[1], expected[0].wrapping_add(2));
+    }
+
+    #[test]
+    fn rows_that_do_not_fit_together_come_in_groups_and_beams_are_refused() {
+        let model = Gpt2Config::gpt2();
+        let greedy = GenerationConfig::default();
+        let short = rows_at_once(&greedy, &model, 30, 2 << 30).unwrap();
+        let long = rows_at_once(&greedy, &model, 1024, 2 << 30).unwrap();
+        assert!(long >= 16 && short > 10 * long, "{long} {short}");
+        let beams = |num_beams| {
+            let config = GenerationConfig { num_beams, ..GenerationConfig::default() };
+            rows_at_once(&config, &model, 1024, 2 << 30)
+        };
+        assert_eq!(beams(100).unwrap(), 1);
+        let error = beams(5000).unwrap_err().to_string();
+        assert!(error.starts_with("`num_beams` is 5000, expected at most"), "{error}");
     }
 
     #[test]

@@ -3,11 +3,57 @@
 use std::ops::ControlFlow;
 
 use crate::draft::Drafter;
+use crate::plan::Plan;
 use crate::reader::{Reader, Text};
 use crate::row::{FinishReason, Row, Sequence, Token};
 use crate::stop::Limits;
 use crate::window::{readable, slide};
-use crate::{Error, GenerationConfig, Generator, Result, plan};
+use crate::{Error, GenerationConfig, Generator, Result};
+
+/// Generates all sequences of all prompts, group by group.
+///
+/// # Errors
+/// As [`Generator::generate_with`].
+pub(crate) fn run(
+    generator: &Generator,
+    prompts: &[Vec<u32>],
+    config: &GenerationConfig,
+    on_token: &mut dyn FnMut(Token) -> ControlFlow<()>,
+) -> Result<Vec<Vec<Sequence>>> {
+    check_tokens(config)?;
+    let plan = Plan::new(generator, prompts, config, config.num_return_sequences)?;
+    let limits = Limits::new(config, &generator.cancellation);
+    let mut sequences: Vec<Vec<Sequence>> = prompts.iter().map(|_| Vec::new()).collect();
+    let mut over = None;
+    for group in plan.groups() {
+        let mut rows = plan.rows(group);
+        if over.is_none() {
+            let mut session = Session::new(generator, rows, config, limits.clone())?;
+            while session.step(on_token)?.is_continue() {}
+            over = session.over();
+            rows = session.into_rows();
+        }
+        for mut row in rows {
+            // What was not begun when the others had to end is not begun any more.
+            row.finish_reason = row.finish_reason.or(over);
+            let prompt = row.prompt;
+            sequences[prompt].push(row.finish());
+        }
+    }
+    Ok(sequences)
+}
+
+/// Refuses options by which tokens are not settled one after the other.
+///
+/// # Errors
+/// [`Error::Option`] with beams.
+pub(crate) fn check_tokens(config: &GenerationConfig) -> Result<()> {
+    if config.num_beams > 1 {
+        let expected = "1 where tokens are wanted as they are made";
+        return Err(Error::option("num_beams", config.num_beams, expected));
+    }
+    Ok(())
+}
 
 /// Rows that grow side by side.
 #[derive(Debug)]
@@ -24,28 +70,23 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Checks everything and computes nothing yet.
+    /// Makes room for rows, which there has to be at least one of, and computes nothing yet.
     ///
     /// # Errors
-    /// As [`Generator::generate_with`].
-    pub fn start(
+    /// When there is no memory for their caches.
+    pub fn new(
         generator: &Generator,
-        prompts: &[Vec<u32>],
+        rows: Vec<Row>,
         config: &GenerationConfig,
+        limits: Limits,
     ) -> Result<Self> {
-        if config.num_beams > 1 {
-            let expected = "1 where tokens are wanted as they are made";
-            return Err(Error::option("num_beams", config.num_beams, expected));
-        }
-        let rows = plan::rows(generator, prompts, config, config.num_return_sequences)?;
         let n_positions = generator.model.config().n_positions;
         let longest = rows.iter().map(|row| readable(row.lengths.end, n_positions)).max();
-        // Without a prompt nothing is read, but there is no cache for nothing.
-        let (count, longest) = (rows.len().max(1), longest.unwrap_or(1));
+        let (count, longest) = (rows.len(), longest.unwrap_or(1));
         let reader =
             Reader::new(&generator.model, &generator.pool, config.use_cache, count, longest)?;
         Ok(Self {
-            limits: Limits::new(config, &generator.cancellation),
+            limits,
             live: (0..rows.len()).collect(),
             drafter: Drafter::new(generator, config, count, longest)?,
             reader,
@@ -87,17 +128,24 @@ impl Session {
 
     /// Reads every prompt once, for all rows that continue it; scores of every row.
     fn read_prompts(&mut self) -> Result<Vec<f32>> {
-        let first: Vec<&Row> = self.rows.iter().filter(|row| row.sequence == 0).collect();
-        let texts = first.iter().map(|row| Text { visible: row.visible(), guessed: &[] });
-        let scores = self.reader.scores(&texts.collect::<Vec<_>>())?;
-        if first.len() == self.rows.len() {
+        let mut texts: Vec<Text<'_>> = Vec::new();
+        // For every row, which of the texts it continues.
+        let mut places = Vec::with_capacity(self.rows.len());
+        let mut prompt = None;
+        for row in &self.rows {
+            if prompt.replace(row.prompt) != Some(row.prompt) {
+                texts.push(Text { visible: row.visible(), guessed: &[] });
+            }
+            places.push(texts.len() - 1);
+        }
+        let scores = self.reader.scores(&texts)?;
+        if texts.len() == self.rows.len() {
             return Ok(scores);
         }
-        let prompts: Vec<usize> = self.rows.iter().map(|row| row.prompt).collect();
-        self.reader.rearrange(&prompts)?;
+        self.reader.rearrange(&places)?;
         let vocab = self.reader.vocab_size();
-        let of_prompt = |&prompt: &usize| &scores[prompt * vocab..][..vocab];
-        Ok(prompts.iter().flat_map(of_prompt).copied().collect())
+        let of_text = |&text: &usize| &scores[text * vocab..][..vocab];
+        Ok(places.iter().flat_map(of_text).copied().collect())
     }
 
     /// Reads the last token of every live row, and guesses of what follows.
@@ -153,19 +201,15 @@ impl Session {
         self.rows.first().and_then(|row| row.finish_reason).unwrap_or(FinishReason::Cancelled)
     }
 
-    /// The first sequence; cancelled unless it has ended. There has to be one.
-    pub fn finish_first(mut self) -> Sequence {
-        self.rows.swap_remove(0).finish()
+    /// Why nothing should be begun any more: the time is over, or the caller wanted no more.
+    fn over(&self) -> Option<FinishReason> {
+        let left = self.rows.iter().any(Row::is_live);
+        self.limits.reached().or_else(|| left.then_some(FinishReason::Cancelled))
     }
 
-    /// All sequences by prompt; those that are not finished were cancelled.
-    pub fn finish(self, prompts: usize) -> Vec<Vec<Sequence>> {
-        let mut sequences: Vec<Vec<Sequence>> = (0..prompts).map(|_| Vec::new()).collect();
-        for row in self.rows {
-            let prompt = row.prompt;
-            sequences[prompt].push(row.finish());
-        }
-        sequences
+    /// The rows; those that are not finished were cancelled.
+    pub fn into_rows(self) -> Vec<Row> {
+        self.rows
     }
 }
 

@@ -43,7 +43,7 @@ impl Cancellation {
 }
 
 /// What ends all sequences of a generation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Limits {
     deadline: Option<Instant>,
     cancellation: Cancellation,

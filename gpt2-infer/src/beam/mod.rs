@@ -9,11 +9,12 @@
 mod state;
 
 use self::state::Beams;
+use crate::plan::Plan;
 use crate::reader::{Reader, Text};
-use crate::row::Sequence;
+use crate::row::{Row, Sequence};
 use crate::stop::Limits;
 use crate::window::readable;
-use crate::{GenerationConfig, Generator, Result, plan};
+use crate::{GenerationConfig, Generator, Result};
 
 /// Continues each prompt by the likeliest texts that `num_beams` beams find.
 ///
@@ -24,16 +25,37 @@ pub(crate) fn search(
     prompts: &[Vec<u32>],
     config: &GenerationConfig,
 ) -> Result<Vec<Vec<Sequence>>> {
-    let rows = plan::rows(generator, prompts, config, 1)?;
+    let plan = Plan::new(generator, prompts, config, 1)?;
+    let limits = Limits::new(config, &generator.cancellation);
+    let mut sequences = Vec::with_capacity(plan.len());
+    for (number, group) in plan.groups().enumerate() {
+        let rows = plan.rows(group);
+        // What was not begun when the others had to end is not begun any more.
+        if let Some(reason) = limits.reached().filter(|_| number > 0) {
+            let unbegun = rows.into_iter().map(|row| Row { finish_reason: Some(reason), ..row });
+            sequences.extend(unbegun.map(|row| vec![row.finish()]));
+        } else {
+            sequences.extend(search_group(generator, rows, config, &limits)?);
+        }
+    }
+    Ok(sequences)
+}
+
+/// As [`search`], for prompts whose beams fit the memory together.
+fn search_group(
+    generator: &Generator,
+    rows: Vec<Row>,
+    config: &GenerationConfig,
+    limits: &Limits,
+) -> Result<Vec<Vec<Sequence>>> {
     let n_positions = generator.model.config().n_positions;
     let longest = rows.iter().map(|row| readable(row.lengths.end, n_positions)).max();
-    let count = (rows.len() * config.num_beams).max(1);
-    let (pool, longest) = (&generator.pool, longest.unwrap_or(1));
+    let (count, longest) = (rows.len() * config.num_beams, longest.unwrap_or(1));
+    let pool = &generator.pool;
     let mut reader = Reader::new(&generator.model, pool, config.use_cache, count, longest)?;
-    let limits = Limits::new(config, &generator.cancellation);
-    let mut searches: Vec<Beams> = rows.into_iter().map(|row| Beams::new(row)).collect();
+    let mut searches: Vec<Beams> = rows.into_iter().map(Beams::new).collect();
     while searches.iter().any(Beams::is_live) {
-        step(&mut searches, &mut reader, config, &limits)?;
+        step(&mut searches, &mut reader, config, limits)?;
     }
     Ok(searches.into_iter().map(|beams| beams.finish(config.num_return_sequences)).collect())
 }

@@ -10,7 +10,9 @@ use std::ops::ControlFlow;
 use gpt2_core::tokenizer::DecodeStream;
 
 use self::hold::HeldText;
-use crate::session::Session;
+use crate::plan::Plan;
+use crate::session::{Session, check_tokens};
+use crate::stop::Limits;
 use crate::{Error, FinishReason, GenerationConfig, Generator, Result, Sequence, Token};
 
 /// A piece of text that was just made.
@@ -61,7 +63,10 @@ impl TextStream {
             let expected = "one, to make text of tokens: see `Generator::with_tokenizer`";
             Error::option("tokenizer", "missing", expected)
         })?;
-        let session = Session::start(generator, &[prompt.to_vec()], config)?;
+        check_tokens(config)?;
+        let plan = Plan::new(generator, &[prompt.to_vec()], config, 1)?;
+        let limits = Limits::new(config, &generator.cancellation);
+        let session = Session::new(generator, plan.rows(0..1), config, limits)?;
         let mut decoder = tokenizer.decode_stream(skip_special_tokens);
         let mut held = HeldText::new(&config.stop_strings);
         let mut prompt_text = String::new();
@@ -89,7 +94,8 @@ impl TextStream {
     /// The sequence as far as it has come; cancelled unless it has ended.
     #[must_use]
     pub fn into_sequence(self) -> Sequence {
-        self.session.finish_first()
+        // A stream is one row.
+        self.session.into_rows().swap_remove(0).finish()
     }
 
     /// The stream as a [`Stream`](futures_core::Stream), which a thread of its own works for.

@@ -1,7 +1,9 @@
 //! What a generator holds beside its model.
 
+use std::ops::ControlFlow;
+
 use gpt2_infer::logits::{EXCLUDED, LogitsProcessor};
-use gpt2_infer::{GenerationConfig, Generator, next_tokens};
+use gpt2_infer::{FinishReason, GenerationConfig, Generator, next_tokens};
 
 use crate::support::{VOCAB, greedy, ids, model, prompts, sampled};
 
@@ -78,4 +80,37 @@ fn sequences_share_the_reading_of_their_prompt_and_nothing_else() {
     let together = ids(&model(), &prompts(), &config);
     let without_cache = GenerationConfig { use_cache: false, ..config.clone() };
     assert_eq!(together, ids(&model(), &prompts(), &without_cache));
+}
+
+#[test]
+fn sequences_that_have_to_wait_for_memory_are_the_same() {
+    let generator = Generator::new(&model());
+    let three = GenerationConfig { num_return_sequences: 3, ..sampled(8, 6) };
+    for config in [three, GenerationConfig { num_beams: 3, ..greedy(8) }] {
+        let expected = ids(&model(), &prompts(), &config);
+        // One row at a time, and about four.
+        for bytes in [0, 60_000] {
+            let generator = generator.clone().with_memory_limit(bytes);
+            let found = generator.generate(&prompts(), &config).unwrap();
+            let found: Vec<_> = found.into_iter().flatten().map(|text| text.ids).collect();
+            assert_eq!(found, expected, "{bytes}");
+        }
+    }
+}
+
+#[test]
+fn what_waits_is_not_begun_after_the_caller_has_enough() {
+    let generator = Generator::new(&model()).with_memory_limit(0);
+    let mut tokens = 0;
+    let sequences = generator.generate_with(&prompts(), &greedy(4), |_| {
+        tokens += 1;
+        if tokens == 6 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let lengths: Vec<_> = sequences.unwrap().iter().map(|s| s[0].continuation().len()).collect();
+    assert_eq!(lengths, [4, 2, 0, 0]);
+    let out_of_time = GenerationConfig { max_time: Some(1e-9), num_beams: 2, ..greedy(4) };
+    let sequences = generator.generate(&prompts(), &out_of_time).unwrap();
+    let lengths: Vec<_> = sequences.iter().map(|s| s[0].continuation().len()).collect();
+    assert_eq!(lengths, [1, 0, 0, 0]);
+    assert!(sequences.iter().all(|s| s[0].finish_reason == FinishReason::Time));
 }

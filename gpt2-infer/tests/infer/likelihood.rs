@@ -90,7 +90,9 @@ fn texts_and_windows_that_cannot_be_measured_are_refused() {
 #[test]
 fn a_score_is_what_a_full_pass_says_of_each_token() {
     let (model, prompt) = (model(), [5, 9, 2, 40]);
-    let continuations = [vec![7], vec![60, 61, 62, 63], vec![7, 7], text(29), vec![60]];
+    let mut continuations = vec![vec![7], vec![60, 61, 62, 63], vec![7, 7], text(29), vec![60]];
+    // More than are read side by side.
+    continuations.extend((0..40).map(|at| vec![at, at + 1, 7 * at % 50]));
     let found = score_continuations(&model, &prompt, &continuations).unwrap();
     for (found, ids) in found.iter().zip(&continuations) {
         let expected = slow(&model, &[&prompt, ids.as_slice()].concat(), prompt.len());
