@@ -137,8 +137,8 @@ fn rows_at_once(
     // Scores, what is made of them, and a copy.
     let scores = 3 * model.vocab_size * FLOAT;
     let bytes = cache.saturating_add(scores).max(1);
-    let most = MOST_BYTES / bytes;
-    if config.num_beams > most.max(1) {
+    let most = (MOST_BYTES / bytes).max(1);
+    if config.num_beams > most {
         let expected = format!(
             "at most {most}: each beam of a text of {longest} tokens takes {bytes} bytes of memory"
         );
