@@ -67,6 +67,8 @@ pub(crate) struct Session {
     drafter: Drafter,
     /// Whether the prompts were read.
     begun: bool,
+    /// Whether the caller wanted no more tokens.
+    left: bool,
 }
 
 impl Session {
@@ -93,6 +95,7 @@ impl Session {
             rows,
             config: config.clone(),
             begun: false,
+            left: false,
         })
     }
 
@@ -120,6 +123,7 @@ impl Session {
             // Every row takes its own part of the scores, used or not.
             let own = scores.by_ref().take(1 + guessed.len()).collect();
             if grow(row, guessed, own, &self.config.eos_token_id, on_token)?.is_break() {
+                self.left = true;
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -203,8 +207,7 @@ impl Session {
 
     /// Why nothing should be begun any more: the time is over, or the caller wanted no more.
     fn over(&self) -> Option<FinishReason> {
-        let left = self.rows.iter().any(Row::is_live);
-        self.limits.reached().or_else(|| left.then_some(FinishReason::Cancelled))
+        self.limits.reached().or_else(|| self.left.then_some(FinishReason::Cancelled))
     }
 
     /// The rows; those that are not finished were cancelled.

@@ -101,13 +101,17 @@ fn sequences_that_have_to_wait_for_memory_are_the_same() {
 #[test]
 fn what_waits_is_not_begun_after_the_caller_has_enough() {
     let generator = Generator::new(&model()).with_memory_limit(0);
-    let mut tokens = 0;
-    let sequences = generator.generate_with(&prompts(), &greedy(4), |_| {
-        tokens += 1;
-        if tokens == 6 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    let lengths: Vec<_> = sequences.unwrap().iter().map(|s| s[0].continuation().len()).collect();
-    assert_eq!(lengths, [4, 2, 0, 0]);
+    // In the middle of a sequence, and with its last token.
+    for (enough, expected) in [(6, [4, 2, 0, 0]), (4, [4, 0, 0, 0])] {
+        let mut tokens = 0;
+        let sequences = generator.generate_with(&prompts(), &greedy(4), |_| {
+            tokens += 1;
+            if tokens == enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        let sequences = sequences.unwrap();
+        let lengths: Vec<_> = sequences.iter().map(|s| s[0].continuation().len()).collect();
+        assert_eq!(lengths, expected);
+    }
     let out_of_time = GenerationConfig { max_time: Some(1e-9), num_beams: 2, ..greedy(4) };
     let sequences = generator.generate(&prompts(), &out_of_time).unwrap();
     let lengths: Vec<_> = sequences.iter().map(|s| s[0].continuation().len()).collect();
