@@ -40,7 +40,7 @@ const AHEAD: usize = 16;
 ///     while let Some(piece) = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).await {
 ///         print!("{}", piece?.text);
 ///     }
-///     gpt2_infer::Result::Ok(())
+///     Ok::<(), gpt2_infer::Error>(())
 /// };
 /// # drop(print);
 /// # Ok(())
