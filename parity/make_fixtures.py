@@ -20,7 +20,7 @@ import tokenizers
 import torch
 import transformers
 
-from fixture_maker import bad, expected, formats, generation, models, pipeline, processors, training
+from fixture_maker import bad, expected, formats, generation, models, pipeline, processors, training, transfer
 
 
 def versions():
@@ -74,6 +74,7 @@ def write_expected(root, named, tokenizer, check):
     generated = [("bbpe", base), ("bbpe-trained", trained)]
     noise["beam_scores"] = generation.write_generation(generated, tokenizer, inside("generation.json"))
     processors.write_processors(base, tokenizer, root)
+    transfer.write_transfer(base, tokenizer, inside("vocab_transfer"))
     models.write_json(inside("noise.json"), noise)
     if check:
         with open(paths[0], encoding="utf-8") as file, tempfile.TemporaryDirectory() as folder:

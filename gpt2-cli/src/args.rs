@@ -67,6 +67,8 @@ pub enum Command {
     Decode(commands::tokens::DecodeArgs),
     /// Train a model, from a published one or from scratch
     Train(Box<commands::train::TrainArgs>),
+    /// Give a model another tokenizer, to train it on in another language
+    Transfer(commands::transfer::TransferArgs),
     /// Rewrite a model as a safetensors folder
     Convert(commands::convert::ConvertArgs),
 }

@@ -37,6 +37,7 @@ fn run(cli: &Cli) -> commands::Outcome {
         Command::Encode(args) => commands::tokens::encode(args, global),
         Command::Decode(args) => commands::tokens::decode(args, global),
         Command::Train(args) => commands::train::run(args, global),
+        Command::Transfer(args) => commands::transfer::run(args, global),
         Command::Convert(args) => commands::convert::run(args, global),
     }
 }

@@ -4,6 +4,7 @@
 //!   [`Dataset`] checks them against a model.
 //! - [`TrainingConfig`] has the numbers of a recipe, under the names of `TrainingArguments`;
 //!   [`Trainer`] runs it and reports every [`Event`]; [`Outcome`] is what it leaves.
+//! - [`transfer_vocabulary`] gives a trained model another tokenizer, to go on in another language.
 //! - [`evaluate()`] measures loss, perplexity and accuracy; [`unigram`] is a yardstick for them.
 //! - [`report`] has a progress bar, the card's table, `metrics.jsonl` and the model card.
 //! - [`objective`], [`optim`] and [`schedule`] are the parts of the loop, for loops of your own.
@@ -41,6 +42,7 @@ pub mod record;
 pub mod report;
 pub mod schedule;
 pub mod trainer;
+pub mod transfer;
 pub mod unigram;
 
 pub use config::TrainingConfig;
@@ -49,3 +51,4 @@ pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate};
 pub use record::Event;
 pub use trainer::{Outcome, Trainer};
+pub use transfer::{VocabularyTransfer, transfer_vocabulary};

@@ -14,6 +14,7 @@ mod prompts;
 mod tensors;
 pub mod tokens;
 pub mod train;
+pub mod transfer;
 
 use std::path::Path;
 

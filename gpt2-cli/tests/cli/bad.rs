@@ -65,6 +65,14 @@ fn convert_refuses_every_bad_folder_and_writes_nothing() {
 }
 
 #[test]
+fn transfer_refuses_every_bad_folder_and_writes_nothing() {
+    let tokenizer = fixture("expected/vocab_transfer/new");
+    each(|place, case, folder| {
+        place.refused(&["transfer", folder, "--tokenizer", &tokenizer, "--output", "new"], &[case]);
+    });
+}
+
+#[test]
 fn training_on_a_bad_folder_is_refused_and_writes_nothing() {
     each(|place, case, folder| {
         place.write("a.jsonl", r#"{"input_ids": [1, 2, 3]}"#);

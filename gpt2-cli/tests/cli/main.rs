@@ -10,4 +10,5 @@ mod info;
 mod support;
 mod tokens;
 mod train;
+mod transfer;
 mod usage;

@@ -15,6 +15,7 @@ fn commands(model: &str) -> Vec<Vec<&str>> {
         vec!["encode", model],
         vec!["decode", model],
         vec!["train", "--model", model, "--data", "a.txt", "--output", "o"],
+        vec!["transfer", model, "--tokenizer", model, "--output", "o"],
         vec!["convert", model, "--output", "o"],
     ]
 }
@@ -53,6 +54,8 @@ fn bad_usage_ends_with_code_2() {
         &["eval", &model],
         &["eval", &model, "--data", "a.txt", "--per-device-batch-size", "0"],
         &["convert", &model],
+        &["transfer", &model, "--output", "o"],
+        &["transfer", &model, "--tokenizer", &model],
         &["convert", &model, "--output", "o", "--dtype", "int8"],
         &["train", "--model", &model, "--data", "a.txt"],
         &["train", "--data", "a.txt", "--output", "o"],
@@ -80,6 +83,7 @@ fn the_help_of_every_command_names_its_options_and_defaults() {
         ("encode", &["--input", "[default: -]"]),
         ("decode", &["--skip-special-tokens"]),
         ("train", &["--num-train-epochs", "[default: 3]", "[default: linear]", "--no-shuffle"]),
+        ("transfer", &["<MODEL>", "--tokenizer <DIR>", "--output <DIR>"]),
         ("convert", &["--dtype", "[default: f32]"]),
     ] {
         let help = place.ok(&[command, "--help"]).stdout;
@@ -137,6 +141,7 @@ fn what_is_no_model_folder_is_named() {
         place.refused(&["info", name], &[part]);
         place.refused(&["generate", name, "--prompt", "a"], &[part]);
         place.refused(&["convert", name, "--output", "o"], &[part]);
+        place.refused(&["transfer", name, "--tokenizer", name, "--output", "o"], &[part]);
     }
 }
 

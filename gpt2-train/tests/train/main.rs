@@ -1,3 +1,4 @@
 //! Integration tests of `gpt2-train`, in one binary.
 
 mod trainer;
+mod transfer;

@@ -20,3 +20,4 @@ mod tensors;
 mod tokenization;
 mod tolerance;
 mod training;
+mod transfer;

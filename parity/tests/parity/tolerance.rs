@@ -77,3 +77,6 @@ pub const PROBABILITY: Tolerance = absolute("probability", 2e-6);
 
 /// Scores of beams: measured 2.9e-6 over both backends (noise floor 9.5e-7).
 pub const BEAM_SCORE: Tolerance = absolute("beam score", 3e-5);
+
+/// Mean of all rows of an embedding, summed in float64: measured 0; this is one rounding.
+pub const MEAN_ROW: Tolerance = relative("mean row", 2e-7);
