@@ -6,7 +6,7 @@
 use crate::probability::log_probability;
 use crate::reader::{Reader, Text};
 use crate::row::Row;
-use crate::{GenerationConfig, Generator, Result};
+use crate::{Error, GenerationConfig, Generator, Result};
 
 /// Where guesses come from.
 #[derive(Debug)]
@@ -27,10 +27,10 @@ pub(crate) struct DraftModel {
 }
 
 impl Drafter {
-    /// What the generator and the options ask for; the draft model wins over the look-up.
+    /// What the generator and the options ask for.
     ///
     /// # Errors
-    /// As [`Reader::new`].
+    /// [`Error::Option`] when both ask for guesses; as [`Reader::new`].
     pub fn new(
         generator: &Generator,
         config: &GenerationConfig,
@@ -38,6 +38,10 @@ impl Drafter {
         longest: usize,
     ) -> Result<Self> {
         if let Some(model) = &generator.draft_model {
+            if let Some(tokens) = config.prompt_lookup_num_tokens {
+                let expected = "null with a draft model, which guesses as well";
+                return Err(Error::option("prompt_lookup_num_tokens", tokens, expected));
+            }
             let longest = longest.min(model.config().n_positions);
             let pool = &generator.draft_pool;
             let reader = Reader::new(model, pool, config.use_cache, rows, longest)?;

@@ -87,8 +87,8 @@ impl Generator {
     /// The result is the same as without, for the same seed too: a token is always chosen by the
     /// model's own scores and the sequence's own random draws, and a guess only decides how many
     /// are chosen in one step. The draft draws with the same numbers, so that where both models
-    /// agree it guesses right. Beam search does without it, and `prompt_lookup_num_tokens` has no
-    /// effect beside it.
+    /// agree it guesses right. Beams and `prompt_lookup_num_tokens` are refused beside it, as in
+    /// `transformers`.
     ///
     /// # Errors
     /// [`Error::Option`] when the vocabularies differ in size.
@@ -163,6 +163,9 @@ impl Generator {
         config: &GenerationConfig,
     ) -> Result<Vec<Vec<Sequence>>> {
         if config.num_beams > 1 {
+            if self.draft_model.is_some() {
+                return Err(Error::option("num_beams", config.num_beams, "1 with a draft model"));
+            }
             return beam::search(self, prompts, config);
         }
         self.generate_with(prompts, config, |_| ControlFlow::Continue(()))

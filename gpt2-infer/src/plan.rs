@@ -15,7 +15,7 @@ use crate::window::readable;
 use crate::{Error, GenerationConfig, Generator, Result, prompt};
 
 /// Bytes beyond which beams, which cannot follow one another, are refused.
-const MOST_BYTES: usize = 16 << 30;
+const MOST_BYTES: u64 = 16 << 30;
 
 /// Sequences that are to be generated, one prompt behind the other.
 #[derive(Debug)]
@@ -72,9 +72,8 @@ impl Plan {
                 ids,
             });
         }
-        let longest = planned.iter().map(|prompt| prompt.lengths.end).max().unwrap_or(1);
         Ok(Self {
-            at_once: rows_at_once(config, model, longest, generator.memory_limit)?,
+            at_once: rows_at_once(generator, config, &planned, sequences)?,
             prompts: planned,
             sequences,
             do_sample: config.do_sample,
@@ -120,31 +119,62 @@ impl Plan {
     }
 }
 
-/// How many rows of up to `longest` tokens fit the memory side by side, each as often as there are
-/// beams; one in any case.
+/// How many rows fit the memory side by side, each as often as there are beams; one in any case.
 ///
 /// # Errors
 /// [`Error::Option`] when there are more beams than any machine holds.
 fn rows_at_once(
+    generator: &Generator,
     config: &GenerationConfig,
-    model: &Gpt2Config,
-    longest: usize,
-    memory_limit: usize,
+    prompts: &[Prompt],
+    sequences: usize,
 ) -> Result<usize> {
-    const FLOAT: usize = size_of::<f32>();
-    let read = readable(longest, model.n_positions);
-    let cache = 2 * model.n_layer * model.n_embd * read * FLOAT;
-    // Scores, what is made of them, and a copy.
-    let scores = 3 * model.vocab_size * FLOAT;
-    let bytes = cache.saturating_add(scores).max(1);
-    let most = (MOST_BYTES / bytes).max(1);
-    if config.num_beams > most {
-        let expected = format!(
-            "at most {most}: each beam of a text of {longest} tokens takes {bytes} bytes of memory"
-        );
-        return Err(Error::option("num_beams", config.num_beams, expected));
+    let longest = prompts.iter().map(|prompt| prompt.lengths.end).max().unwrap_or(1);
+    let mut row = row_bytes(generator.model.config(), longest, 1 + guesses(generator, config));
+    if let Some(draft) = &generator.draft_model {
+        row = row.saturating_add(row_bytes(draft.config(), longest, 1));
     }
-    Ok((memory_limit / bytes.saturating_mul(config.num_beams)).max(1))
+    let most = (MOST_BYTES / row).max(1);
+    let beams = config.num_beams as u64;
+    if beams > most {
+        let expected = format!(
+            "at most {most}: each beam of a text of {longest} tokens takes {row} bytes of memory"
+        );
+        return Err(Error::option("num_beams", beams, expected));
+    }
+    let prompt = prompts.iter().map(|prompt| prompt.ids.len()).max().unwrap_or(1);
+    // A prompt is read once for all its sequences.
+    let reading = reading_bytes(generator.model.config(), prompt) / sequences as u64;
+    let rows = generator.memory_limit as u64 / row.saturating_mul(beams).saturating_add(reading);
+    Ok(usize::try_from(rows).unwrap_or(usize::MAX).max(1))
+}
+
+/// The most tokens that are guessed at a time.
+fn guesses(generator: &Generator, config: &GenerationConfig) -> usize {
+    match (&generator.draft_model, config.prompt_lookup_num_tokens) {
+        (Some(_), _) => config.num_assistant_tokens,
+        (None, tokens) => tokens.unwrap_or_default(),
+    }
+    .min(generator.model.config().n_positions)
+}
+
+/// Bytes of a sequence of up to `longest` tokens that is scored at `positions` positions at a time:
+/// its keys and values; scores, what is made of them, and a copy.
+fn row_bytes(model: &Gpt2Config, longest: usize, positions: usize) -> u64 {
+    let read = readable(longest, model.n_positions);
+    let cache = bytes(&[2, model.n_layer, model.n_embd, read]);
+    cache.saturating_add(bytes(&[3, model.vocab_size, positions])).max(1)
+}
+
+/// Bytes that come and go while a prompt is read: the scores of attention, three times.
+fn reading_bytes(model: &Gpt2Config, prompt: usize) -> u64 {
+    bytes(&[3, model.n_head, prompt, prompt])
+}
+
+/// Bytes of numbers in so many rows, columns and so on.
+fn bytes(extents: &[usize]) -> u64 {
+    let float = size_of::<f32>() as u64;
+    extents.iter().fold(float, |bytes, &extent| bytes.saturating_mul(extent as u64))
 }
 
 /// The ids, in memory that holds what a text of usual length will become.
@@ -197,19 +227,16 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_do_not_fit_together_come_in_groups_and_beams_are_refused() {
+    fn what_a_row_takes_is_counted() {
         let model = Gpt2Config::gpt2();
-        let greedy = GenerationConfig::default();
-        let short = rows_at_once(&greedy, &model, 30, 2 << 30).unwrap();
-        let long = rows_at_once(&greedy, &model, 1024, 2 << 30).unwrap();
-        assert!(long >= 16 && short > 10 * long, "{long} {short}");
-        let beams = |num_beams| {
-            let config = GenerationConfig { num_beams, ..GenerationConfig::default() };
-            rows_at_once(&config, &model, 1024, 2 << 30)
-        };
-        assert_eq!(beams(100).unwrap(), 1);
-        let error = beams(5000).unwrap_err().to_string();
-        assert!(error.starts_with("`num_beams` is 5000, expected at most"), "{error}");
+        // Keys and values of 1024 tokens in 12 layers of width 768, and three times the scores.
+        let row = 2 * 12 * 768 * 1024 * 4 + 3 * 50257 * 4;
+        assert_eq!(row_bytes(&model, 1025, 1), row);
+        // The window slides: no more is kept.
+        assert_eq!(row_bytes(&model, 1 << 30, 1), row);
+        assert_eq!(row_bytes(&model, 1025, 5), row + 4 * 3 * 50257 * 4);
+        assert_eq!(reading_bytes(&model, 1000), 3 * 12 * 1000 * 1000 * 4);
+        assert_eq!(bytes(&[usize::MAX, usize::MAX]), u64::MAX);
     }
 
     #[test]

@@ -51,7 +51,8 @@ pub struct Sequence {
     pub finish_reason: FinishReason,
     /// Score of beam search: the sum of the processed log-probabilities of the continuation,
     /// divided by its length to the power of `length_penalty`. Equals `transformers`'
-    /// `sequences_scores`. `None` for other strategies.
+    /// `sequences_scores`. `None` for other strategies, and for a prompt that was not begun before
+    /// the time was over.
     pub score: Option<f64>,
     /// Log-probabilities of the continuation's tokens, where `log_probs` asks for them; never of
     /// beams.

@@ -30,8 +30,10 @@ pub(crate) fn search(
     let mut sequences = Vec::with_capacity(plan.len());
     for (number, group) in plan.groups().enumerate() {
         let rows = plan.rows(group);
-        // What was not begun when the others had to end is not begun any more.
-        if let Some(reason) = limits.reached().filter(|_| number > 0) {
+        // What was not begun when the others had to end is not begun any more; of the first, one token
+        // is made however short the time.
+        let over = limits.reached().filter(|_| number > 0 || limits.is_cancelled());
+        if let Some(reason) = over {
             let unbegun = rows.into_iter().map(|row| Row { finish_reason: Some(reason), ..row });
             sequences.extend(unbegun.map(|row| vec![row.finish()]));
         } else {

@@ -109,8 +109,8 @@ pub(crate) fn kept(config: &GenerationConfig, prompt: usize, n_positions: usize)
         (Some(_), _) => n_positions,
         (None, Some(new)) => (n_positions + 1).saturating_sub(new),
         (None, None) => match config.max_length {
-            // A length that counts the prompt leaves it whole or is an error of its own.
-            Some(_) => n_positions,
+            Some(end) if prompt < end && prompt <= n_positions => prompt,
+            Some(end) => end.min(n_positions).saturating_sub(NEW_TOKENS),
             None => n_positions.saturating_sub(NEW_TOKENS),
         },
     };

@@ -59,7 +59,9 @@ pub struct GenerationConfig {
     pub min_length: usize,
     /// Tokens added to the prompt before an end-of-text token is chosen; overrides `min_length`.
     pub min_new_tokens: Option<usize>,
-    /// Seconds after which no further token is begun; positive. One token is always made.
+    /// Seconds after which no further token is begun; positive. One token of each sequence is made
+    /// however short the time, except of those that wait for
+    /// [memory](crate::Generator::with_memory_limit).
     pub max_time: Option<f64>,
     /// Texts that end a sequence as soon as it contains one of them, wherever the borders of
     /// tokens are; the sequence keeps the token that completes it. They need a
@@ -146,7 +148,8 @@ pub struct GenerationConfig {
     /// it from a global generator.
     pub seed: Option<u64>,
     /// Keep the last tokens of a prompt that is too long for the context, so many that what is to be
-    /// added fits behind them; otherwise such a prompt is an error.
+    /// added fits behind them (20 tokens where only `max_length` limits it); otherwise such a prompt
+    /// is an error.
     pub truncate_prompt: bool,
     /// Let the text outgrow the context: whenever it is full, the model goes on with the last so
     /// many tokens, which it reads again from position 0. A small number reads again seldom and

@@ -130,3 +130,15 @@ fn another_vocabulary_is_refused() {
     let error = Generator::new(&model()).with_draft_model(&other).unwrap_err();
     assert!(matches!(&error, Error::Option { option, .. } if option == "draft_model"), "{error}");
 }
+
+#[test]
+fn guesses_come_from_one_place_and_not_to_beams() {
+    let drafted = Generator::new(&model()).with_draft_model(&model()).unwrap();
+    let twice = GenerationConfig { prompt_lookup_num_tokens: Some(3), ..greedy(4) };
+    let beams = GenerationConfig { num_beams: 2, ..greedy(4) };
+    for (config, option) in [(twice, "prompt_lookup_num_tokens"), (beams, "num_beams")] {
+        let error = drafted.generate(&prompts(), &config).unwrap_err();
+        let named = matches!(&error, Error::Option { option: found, .. } if found == option);
+        assert!(named, "{error}");
+    }
+}

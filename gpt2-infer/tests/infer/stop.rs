@@ -125,6 +125,19 @@ fn another_thread_can_cancel() {
 }
 
 #[test]
+fn what_is_cancelled_before_it_begins_is_not_begun() {
+    let cancellation = Cancellation::new();
+    cancellation.cancel();
+    let generator = Generator::new(&model()).with_cancellation(&cancellation);
+    for config in [greedy(5), GenerationConfig { num_beams: 3, ..greedy(5) }] {
+        for sequence in generator.generate(&prompts(), &config).unwrap().iter().flatten() {
+            assert_eq!(sequence.continuation(), [0; 0]);
+            assert_eq!(sequence.finish_reason, FinishReason::Cancelled);
+        }
+    }
+}
+
+#[test]
 fn times_that_are_none_are_refused() {
     for max_time in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         let config = GenerationConfig { max_time: Some(max_time), ..greedy(3) };

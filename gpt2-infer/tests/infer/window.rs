@@ -19,6 +19,21 @@ fn the_last_tokens_of_a_long_prompt_are_kept() {
 }
 
 #[test]
+fn a_longest_text_leaves_a_cut_prompt_room_for_twenty_tokens() {
+    for (max_length, kept) in [(POSITIONS, POSITIONS - 20), (25, 5), (10, 1)] {
+        let config = GenerationConfig {
+            truncate_prompt: true,
+            max_length: Some(max_length),
+            ..GenerationConfig::default()
+        };
+        let cut = generate(&model(), &[long_prompt()], &config).unwrap().remove(0).remove(0);
+        assert_eq!((cut.prompt_length, cut.ids.len()), (kept, max_length));
+        let whole = generate(&model(), &[vec![5; 8]], &config).unwrap().remove(0).remove(0);
+        assert_eq!(whole.prompt_length, 8);
+    }
+}
+
+#[test]
 fn a_prompt_that_fits_is_not_cut() {
     let config = GenerationConfig { truncate_prompt: true, ..greedy(6) };
     assert_eq!(ids(&model(), &prompts(), &config), ids(&model(), &prompts(), &greedy(6)));

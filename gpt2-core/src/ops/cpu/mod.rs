@@ -19,6 +19,10 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 /// Rows up to which a matrix is read faster than it is rearranged.
 const FEW_ROWS: usize = 16;
 
+/// New tokens of a row up to which attention goes over the cache where it lies: more than are
+/// guessed at a time.
+const FEW_TOKENS: usize = 32;
+
 /// The operations, on tensors as the backend holds them.
 #[backend_extension(Flex)]
 pub trait CpuOps: Backend {
@@ -172,7 +176,7 @@ pub(super) fn sigmoid_weighted<const D: usize>(x: Tensor<D>, slope: f64, cubic: 
 
 /// Whether [`attend`] takes these tokens, `[rows, seq, any]`.
 pub(super) fn attends(x: &Tensor<3>) -> bool {
-    x.dims()[1] <= FEW_ROWS && is_ours(x)
+    x.dims()[1] <= FEW_TOKENS && is_ours(x)
 }
 
 /// Attention of a few new tokens, whose keys and values go into the cache.
