@@ -100,12 +100,19 @@ pub(crate) fn highest(scores: &[f32], n: usize) -> Vec<u32> {
 const BLOCK: usize = 256;
 
 /// Tokens that can be drawn.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 struct Urn {
     /// Ids and weights.
     tokens: Vec<(u32, f64)>,
     /// Sums of the weights of [`BLOCK`] tokens each.
     sums: Vec<f64>,
+}
+
+impl Clone for Urn {
+    /// An empty one: what is in it belongs to a single draw.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 impl Urn {
