@@ -83,7 +83,7 @@ pub struct GenerationArgs {
     /// No run of N tokens occurs twice
     #[arg(long, value_name = "N")]
     no_repeat_ngram_size: Option<usize>,
-    /// Runs of tokens that never occur, such as [[464],[2068,7586]]
+    /// Runs of tokens that never occur, such as `[[464],[2068,7586]]`
     #[arg(long, value_name = "JSON", value_parser = json)]
     bad_words_ids: Option<Value>,
     /// Tokens that are never chosen, separated by commas
