@@ -19,7 +19,6 @@ fn generate(options: &Options) -> Result<(), Failure> {
     let prompt_length = pipeline.tokenizer().encode_ids(PROMPT)?.len();
     let config = GenerationConfig {
         do_sample: true,
-        max_length: Some(prompt_length + 20),
         no_repeat_ngram_size: 2,
         top_p: 0.95,
         top_k: 50,
@@ -27,7 +26,7 @@ fn generate(options: &Options) -> Result<(), Failure> {
         num_return_sequences: 3,
         pad_token_id: pipeline.tokenizer().eos_token_id(),
         seed: options.seed,
-        ..pipeline.generation_config().clone()
+        ..pipeline.generation_config().clone().with_max_length(prompt_length + 20)
     };
     for (number, generated) in pipeline.generate(PROMPT, &config)?.iter().enumerate() {
         println!("{number}: {}", generated.text);

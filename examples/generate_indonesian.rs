@@ -16,13 +16,11 @@ fn generate(options: &Options) -> Result<(), Failure> {
     let config = GenerationConfig {
         do_sample: true,
         top_k: 40,
-        max_length: Some(40),
-        min_length: 40,
         num_return_sequences: 1,
         // 50256 in the published vocabulary.
         pad_token_id: Some(pipeline.model().config().vocab_size as u32 - 1),
         seed: options.seed,
-        ..pipeline.generation_config().clone()
+        ..pipeline.generation_config().clone().with_min_length(40).with_max_length(40)
     };
     for generated in pipeline.generate(PROMPT, &config)? {
         println!("{}", generated.text);

@@ -18,9 +18,8 @@ fn tell(options: &Options) -> Result<(), Failure> {
     // The card gives no options; GPT-2's own configuration asks these of the pipeline.
     let config = GenerationConfig {
         do_sample: true,
-        max_length: Some(50),
         seed: options.seed,
-        ..pipeline.generation_config().clone()
+        ..pipeline.generation_config().clone().with_max_length(50)
     };
     for generated in pipeline.generate(PROMPT, &config)? {
         println!("{}\n", generated.text);

@@ -26,9 +26,8 @@ fn complete(options: &Options) -> Result<(), Failure> {
     let config = GenerationConfig {
         do_sample: true,
         top_k: 40,
-        max_length: Some(50),
         seed: options.seed,
-        ..pipeline.generation_config().clone()
+        ..pipeline.generation_config().clone().with_max_length(50)
     };
     for generated in pipeline.generate(PROMPT, &config)? {
         println!("{}", generated.text);

@@ -118,17 +118,21 @@ impl Error {
     }
 
     /// A prompt that cannot be continued.
-    pub fn prompt(index: usize, found: impl fmt::Display, expected: impl fmt::Display) -> Self {
+    pub(crate) fn prompt(
+        index: usize,
+        found: impl fmt::Display,
+        expected: impl fmt::Display,
+    ) -> Self {
         Self::Prompt { index, found: found.to_string(), expected: expected.to_string() }
     }
 
     /// A text whose loss cannot be measured.
-    pub fn text(found: impl fmt::Display, expected: impl fmt::Display) -> Self {
+    pub(crate) fn text(found: impl fmt::Display, expected: impl fmt::Display) -> Self {
         Self::Text { found: found.to_string(), expected: expected.to_string() }
     }
 
     /// A continuation that cannot be scored.
-    pub fn continuation(
+    pub(crate) fn continuation(
         index: usize,
         found: impl fmt::Display,
         expected: impl fmt::Display,

@@ -53,9 +53,10 @@ pub fn run(args: &NextArgs, global: &Global) -> Outcome {
     }];
     let tokenizer = tokenizer_for(&folder, have_text(&prompts))?;
     let ids = encode(&prompts, tokenizer.as_ref())?.concat();
-    let config = args.options.config(&folder)?;
+    // Options that are not used are not read either: the folder may have some that are refused.
+    let config = args.processed.then(|| args.options.config(&folder)).transpose()?;
     let model = folder.model(&global.device()?)?;
-    let candidates = next_tokens(&model, &ids, args.top, args.processed.then_some(&config))?;
+    let candidates = next_tokens(&model, &ids, args.top, config.as_ref())?;
     let mut objects: Vec<Value> = Vec::new();
     for candidate in candidates {
         let token = match &tokenizer {

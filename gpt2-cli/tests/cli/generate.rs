@@ -219,6 +219,24 @@ fn processed_probabilities_are_those_after_the_options() {
     place.refused(&[&args[..], &options].concat(), &["options of generation need `--processed`"]);
 }
 
+#[test]
+fn options_of_the_folder_that_are_refused_do_not_matter_where_they_are_not_used() {
+    let (place, source) = (Place::new(), model("bbpe-trained"));
+    std::fs::create_dir(place.path("model")).unwrap();
+    for file in std::fs::read_dir(&source).unwrap() {
+        let file = file.unwrap();
+        let name = file.file_name().into_string().unwrap();
+        std::fs::copy(file.path(), place.path(&format!("model/{name}"))).unwrap();
+    }
+    let options = r#"{"guidance_scale": 1.5}"#;
+    place.write("model/generation_config.json", options);
+    let args = ["next", "model", "--prompt", "Nenek"];
+    let expected = place.json(&["next", &source, "--prompt", "Nenek"]);
+    assert_eq!(place.json(&args), expected);
+    place.refused(&[&args[..], &["--processed"]].concat(), &["`guidance_scale` is 1.5"]);
+    place.ok(&["features", "model", "--prompt", "Nenek"]);
+}
+
 /// The first sequence that these options give after one prompt.
 fn first(place: &Place, folder: &str, options: &[&str]) -> serde_json::Value {
     let args = ["generate", folder, "--prompt", "Nenek pergi", "--max-new-tokens", "12"];

@@ -26,7 +26,9 @@ const FILE: &str = "generation_config.json";
 /// Values come in layers, each overriding the one below: the defaults, `config.json`
 /// ([`from_model_config`](Self::from_model_config)), `generation_config.json`
 /// ([`from_pretrained`](Self::from_pretrained) reads both), the caller's own
-/// ([`merged`](Self::merged)).
+/// ([`merged`](Self::merged)). `seed`, `truncate_prompt`, `sliding_window` and `log_probs`, which
+/// `transformers` does not have, count in all but `config.json`: that file holds many keys that are
+/// no options of generation, and a `seed` among them is one of training.
 ///
 /// The strategy follows from the options, as in `transformers`: `num_beams` above 1 is beam search,
 /// with `do_sample` beam sampling; otherwise `do_sample` draws each token and its absence takes the
@@ -51,11 +53,13 @@ const FILE: &str = "generation_config.json";
 pub struct GenerationConfig {
     // How long.
     /// Longest sequence in tokens, prompt included; `None` is the prompt and 20 more, but no more
-    /// than the model's context.
+    /// than the model's context. `max_new_tokens` overrides it, also one that comes from the model
+    /// folder: [`with_max_length`](Self::with_max_length) sets this and clears that.
     pub max_length: Option<usize>,
     /// Most tokens that are added to the prompt; overrides `max_length`.
     pub max_new_tokens: Option<usize>,
-    /// Tokens, prompt included, before which no end-of-text token is chosen.
+    /// Tokens, prompt included, before which no end-of-text token is chosen. `min_new_tokens`
+    /// overrides it: [`with_min_length`](Self::with_min_length) sets this and clears that.
     pub min_length: usize,
     /// Tokens added to the prompt before an end-of-text token is chosen; overrides `min_length`.
     pub min_new_tokens: Option<usize>,
@@ -140,7 +144,7 @@ pub struct GenerationConfig {
     /// Padding token; checked but not used, since sequences are returned without padding.
     pub pad_token_id: Option<u32>,
 
-    // How it is computed; the last four are not fields of `transformers`.
+    // How it is computed; the last four are not fields of `transformers`, nor read from `config.json`.
     /// Keep keys and values of what was read. Without, every step reads the whole text again, for
     /// the same ids.
     pub use_cache: bool,
@@ -232,15 +236,18 @@ impl GenerationConfig {
 
     /// The generation defaults that older models keep in `config.json`, and its token ids.
     ///
-    /// Keys that are no options of generation are passed over. So is a token id outside of the
-    /// vocabulary: `Gpt2Config` fills in 50256 where the file is silent, which must not make a
+    /// Keys that are no options of generation in `transformers` are passed over. So is a token id
+    /// outside of the vocabulary: `Gpt2Config` fills in 50256 where the file is silent, which must not make a
     /// smaller model unusable. Equals `transformers`' `GenerationConfig.from_model_config` apart
     /// from that.
     ///
     /// # Errors
     /// [`Error::Option`](crate::Error::Option) as [`merged`](Self::merged).
     pub fn from_model_config(model: &Gpt2Config) -> Result<Self> {
-        let known = |key: &str| read::FIELDS.contains(&key) || elsewhere::is_known(key);
+        let known = |key: &str| {
+            let read = read::FIELDS.contains(&key) && !read::OURS.contains(&key);
+            read || elsewhere::is_known(key)
+        };
         let options = model.extra.iter().filter(|(key, value)| known(key) && !value.is_null());
         let inside = |id: &u32| (*id as usize) < model.vocab_size;
         let ids = Self {
@@ -271,6 +278,20 @@ impl GenerationConfig {
         let config = config.merged(read_object(&path)?).map_err(|error| error.in_file(&path))?;
         config.check_ids(model.vocab_size).map_err(|error| error.in_file(&path))?;
         Ok(config)
+    }
+
+    /// These options with a longest sequence of so many tokens, prompt included, whatever they said
+    /// of new tokens.
+    #[must_use]
+    pub fn with_max_length(self, max_length: usize) -> Self {
+        Self { max_length: Some(max_length), max_new_tokens: None, ..self }
+    }
+
+    /// These options with a shortest sequence of so many tokens, prompt included, whatever they said
+    /// of new tokens.
+    #[must_use]
+    pub fn with_min_length(self, min_length: usize) -> Self {
+        Self { min_length, min_new_tokens: None, ..self }
     }
 
     /// These options, overridden by the fields of a JSON object.

@@ -32,8 +32,7 @@ use crate::{
 /// let config = GenerationConfig {
 ///     do_sample: true,
 ///     top_k: 40,
-///     max_length: Some(50),
-///     ..pipeline.generation_config().clone()
+///     ..pipeline.generation_config().clone().with_max_length(50)
 /// };
 /// for generated in pipeline.generate("Quem era Jim Henson? Jim Henson era um", &config)? {
 ///     println!("{} ... {}", generated.text, generated.continuation());
@@ -52,7 +51,10 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
+///
+/// A clone shares model and tokenizer, and costs little. What else generation can do, such as to be
+/// cancelled, the [`Generator`] of a pipeline is told: see [`with_generator`](Self::with_generator).
+#[derive(Debug, Clone)]
 pub struct Pipeline {
     generator: Generator,
     tokenizer: Tokenizer,
@@ -66,7 +68,8 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Core`](crate::Error::Core) for a folder that is no model folder, or whose
     /// configuration, weights or tokenizer are missing or malformed; what
-    /// [`GenerationConfig::from_pretrained`] says of its generation defaults.
+    /// [`GenerationConfig::from_pretrained`] says of its generation defaults, which
+    /// [`new`](Self::new) does without.
     pub fn from_pretrained(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
         Self::from_folder(&ModelFolder::open(folder)?, device)
     }
@@ -84,6 +87,10 @@ impl Pipeline {
 
     /// A pipeline of parts that are at hand, such as a model that was just trained.
     ///
+    /// Also the way to a pipeline where the generation defaults of a folder are refused but not
+    /// needed, for [`loss`](Self::loss) or [`features`](Self::features): with
+    /// `GenerationConfig::default()` they are not read.
+    ///
     /// # Errors
     /// [`Error::Core`](crate::Error::Core) when the tokenizer has ids that the model does not,
     /// [`Error::Option`](crate::Error::Option) when the options do not fit the model.
@@ -98,12 +105,49 @@ impl Pipeline {
         Ok(Self { generator, tokenizer, generation_config, skip_special_tokens: true })
     }
 
+    /// Generates with this generator from now on: its draft model, processors, constraint, switch to
+    /// cancel and limit of memory. It is made from the [`generator`](Self::generator) that the
+    /// pipeline has, and keeps the pipeline's tokenizer.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), should the generator have another model.
+    ///
+    /// # Example
+    /// ```no_run
+    /// # fn main() -> gpt2_infer::Result<()> {
+    /// use gpt2_core::{ModelFolder, device};
+    /// use gpt2_infer::{Cancellation, Pipeline};
+    ///
+    /// let device = device::best()?;
+    /// let pipeline = Pipeline::from_pretrained("gpt2-large", &device)?;
+    /// let draft = ModelFolder::open("gpt2")?.model(&device)?;
+    /// let switch = Cancellation::new();
+    ///
+    /// let generator =
+    ///     pipeline.generator().clone().with_draft_model(&draft)?.with_cancellation(&switch);
+    /// let pipeline = pipeline.with_generator(generator)?;
+    /// # let _ = pipeline;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_generator(self, generator: Generator) -> Result<Self> {
+        let pipeline = Self::new(generator.model.clone(), self.tokenizer, self.generation_config)?;
+        let generator = generator.with_tokenizer(&pipeline.tokenizer);
+        Ok(Self { generator, skip_special_tokens: self.skip_special_tokens, ..pipeline })
+    }
+
     /// Whether generated text leaves out special tokens such as `<|endoftext|>`; true unless this
     /// says otherwise, as in Hugging Face's pipeline. A prompt keeps those that it spells out.
     #[must_use]
     pub fn skip_special_tokens(mut self, skip: bool) -> Self {
         self.skip_special_tokens = skip;
         self
+    }
+
+    /// The generator, which continues prompts of token ids.
+    #[must_use]
+    pub fn generator(&self) -> &Generator {
+        &self.generator
     }
 
     /// The model.

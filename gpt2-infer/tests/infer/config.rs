@@ -211,6 +211,45 @@ fn keys_of_config_json_that_are_no_options_are_passed_over() {
 }
 
 #[test]
+fn options_of_our_own_are_read_from_every_layer_but_config_json() {
+    let (seed, ours) = (Some(42), r#""seed": 42, "sliding_window": 8, "truncate_prompt": true"#);
+    let model = Gpt2Config::from_json(&format!(r#"{{{ours}, "log_probs": "all"}}"#)).unwrap();
+    let config = GenerationConfig::from_model_config(&model).unwrap();
+    let expected = GenerationConfig {
+        bos_token_id: Some(50256),
+        eos_token_id: vec![50256],
+        ..GenerationConfig::default()
+    };
+    assert_eq!(config, expected);
+
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("generation_config.json"), format!("{{{ours}}}")).unwrap();
+    let config = GenerationConfig::from_pretrained(folder.path(), &model).unwrap();
+    let file =
+        GenerationConfig { seed, sliding_window: Some(8), truncate_prompt: true, ..expected };
+    assert_eq!(config, file);
+    let config = config.merged(object(json!({"seed": null, "sliding_window": 9}))).unwrap();
+    assert_eq!((config.seed, config.sliding_window), (None, Some(9)));
+}
+
+#[test]
+fn a_length_with_the_prompt_takes_the_place_of_one_without() {
+    let folder = read(json!({"max_new_tokens": 3, "min_new_tokens": 2, "top_k": 8})).unwrap();
+    let config =
+        GenerationConfig { do_sample: true, ..folder.with_max_length(9).with_min_length(8) };
+    let expected = GenerationConfig {
+        do_sample: true,
+        max_length: Some(9),
+        min_length: 8,
+        top_k: 8,
+        ..GenerationConfig::default()
+    };
+    assert_eq!(config, expected);
+    let found = generate(&model(), &[vec![1, 2]], &config).unwrap();
+    assert!(found[0][0].ids.len() >= 8, "{found:?}");
+}
+
+#[test]
 fn a_folder_is_read_with_the_file_named_in_errors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("generation_config.json");

@@ -3,10 +3,11 @@
 use gpt2_core::pretrained::ModelToSave;
 use gpt2_core::tokenizer::{Tokenizer, TrainBpeOptions};
 use gpt2_core::weights::StoredDType;
-use gpt2_core::{Gpt2, Gpt2Config, device};
+use gpt2_core::{Gpt2, Gpt2Config, ModelFolder, device};
+use gpt2_infer::logits::{EXCLUDED, LogitsProcessor};
 use gpt2_infer::{
-    Error, FeatureOptions, FinishReason, GenerationConfig, Pipeline, Pooling, Window, generate,
-    loss, next_tokens, score_continuations,
+    Cancellation, Error, FeatureOptions, FinishReason, GenerationConfig, Generator, Pipeline,
+    Pooling, Window, generate, loss, next_tokens, score_continuations,
 };
 use serde_json::json;
 
@@ -42,6 +43,77 @@ fn options(pipeline: &Pipeline, new: usize) -> GenerationConfig {
         eos_token_id: vec![],
         ..pipeline.generation_config().clone()
     }
+}
+
+/// Lets only one token through.
+#[derive(Debug, Clone)]
+struct Only(usize);
+
+impl LogitsProcessor for Only {
+    fn process(&mut self, _ids: &[u32], scores: &mut [f32]) {
+        for (id, score) in scores.iter_mut().enumerate() {
+            *score = if id == self.0 { 0.0 } else { EXCLUDED };
+        }
+    }
+}
+
+#[test]
+fn a_pipeline_generates_with_the_generator_that_it_is_given() {
+    let pipeline = pipeline();
+    let options = options(&pipeline, 3);
+    let text = pipeline.generate("Ibu", &options).unwrap();
+    let switch = Cancellation::new();
+    let generator = pipeline.generator().clone().with_processor(Only(7)).with_cancellation(&switch);
+    let changed = pipeline.clone().skip_special_tokens(false).with_generator(generator).unwrap();
+    let found = changed.generate("Ibu", &options).unwrap().remove(0);
+    assert_eq!(found.sequence.continuation(), [7, 7, 7]);
+    // Stop strings, and special tokens in the text, as before.
+    let stop =
+        GenerationConfig { stop_strings: vec![found.continuation().into()], ..options.clone() };
+    let stopped = changed.generate("Ibu", &stop).unwrap().remove(0);
+    assert_eq!(stopped.sequence.finish_reason, FinishReason::StopString);
+    let end = Only(pipeline.tokenizer().eos_token_id().unwrap() as usize);
+    let ending = changed.clone().with_generator(pipeline.generator().clone().with_processor(end));
+    let ended = ending.unwrap().generate("Ibu", &options).unwrap().remove(0);
+    assert_eq!(ended.continuation(), "<|endoftext|>".repeat(3));
+    switch.cancel();
+    let cancelled = changed.generate("Ibu", &options).unwrap().remove(0);
+    assert_eq!(cancelled.sequence.finish_reason, FinishReason::Cancelled);
+    assert_eq!(pipeline.generate("Ibu", &options).unwrap(), text, "the other one is as it was");
+}
+
+#[test]
+fn a_generator_of_another_model_brings_that_model() {
+    let (pipeline, tokenizer) = (pipeline(), tokenizer());
+    let other = Gpt2::init(model(&tokenizer).config(), 9, &device::best().unwrap()).unwrap();
+    let expected = next_tokens(&other, &tokenizer.encode_ids("Ibu").unwrap(), 1, None).unwrap();
+    let changed = pipeline.clone().with_generator(Generator::new(&other)).unwrap();
+    assert_eq!(changed.next_word("Ibu").unwrap().probability, expected[0].probability);
+    changed.stream("Ibu", &options(&pipeline, 1)).unwrap();
+    let small = Gpt2::init(&model_config(), 3, &device::best().unwrap()).unwrap();
+    let error = pipeline.with_generator(Generator::new(&small)).unwrap_err();
+    assert!(error.to_string().contains("vocab_size 101"), "{error}");
+}
+
+#[test]
+fn generation_defaults_that_are_refused_are_not_needed_for_the_rest() {
+    let (place, tokenizer) = (tempfile::tempdir().unwrap(), tokenizer());
+    let (path, device) = (place.path().join("model"), device::best().unwrap());
+    let defaults = object(json!({ "guidance_scale": 1.5 }));
+    let to_save = ModelToSave {
+        model: &model(&tokenizer),
+        tokenizer: Some(&tokenizer),
+        generation_config: Some(&defaults),
+        card: None,
+        dtype: StoredDType::F32,
+    };
+    to_save.save(&path).unwrap();
+    let error = Pipeline::from_pretrained(&path, &device).unwrap_err();
+    assert!(matches!(error, Error::NotImplemented { .. }), "{error}");
+    let folder = ModelFolder::open(&path).unwrap();
+    let model = folder.model(&device).unwrap();
+    let without = Pipeline::new(model, tokenizer, GenerationConfig::default()).unwrap();
+    assert_eq!(without.loss(TEXT).unwrap(), pipeline().loss(TEXT).unwrap());
 }
 
 #[test]
