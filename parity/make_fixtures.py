@@ -20,7 +20,7 @@ import tokenizers
 import torch
 import transformers
 
-from fixture_maker import bad, expected, formats, generation, models, pipeline, processors, training, transfer
+from fixture_maker import bad, expected, formats, generation, models, pipeline, processors, stages, training, transfer
 
 
 def versions():
@@ -67,7 +67,7 @@ def write_expected(root, named, tokenizer, check):
     noise = {"logits": expected.write_forward(named, inside("forward"))}
     noise["grads"] = expected.write_grads(base, named["variants/untied"], inside("grads.safetensors"))
     paths = inside("training.json"), inside("training.safetensors")
-    noise["training"] = training.write_training(base, tokenizer, *paths)
+    noise["training"] = training.write_training(base, tokenizer, stages.curves(base, tokenizer), *paths)
     noise["evaluation"] = expected.write_evaluation(trained, tokenizer, inside("evaluation.json"))
     expected.write_features(base, tokenizer, inside("features"))
     expected.write_tokenization(tokenizer, inside("tokenization"))

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::optim::{AdamWConfig, ClipMode};
+use crate::optim::{AdamForm, AdamWConfig, ClipMode};
+use crate::recipe::StageLength;
 use crate::schedule::LrScheduler;
 use crate::{Error, Result};
 
@@ -133,13 +134,18 @@ impl TrainingConfig {
                 return Err(Error::option(option, value, format!("a number {expected}")));
             }
         }
+        if self.lr_scheduler == LrScheduler::OneCycle && self.warmup_steps > 0 {
+            let expected = "0 with one-cycle, which has a rise of its own";
+            return Err(Error::option("warmup_steps", self.warmup_steps, expected));
+        }
         Ok(())
     }
 
-    /// The constants of the optimizer.
+    /// The constants of the optimizer, in one of its forms.
     #[must_use]
-    pub fn adamw(&self) -> AdamWConfig {
+    pub fn adamw(&self, form: AdamForm) -> AdamWConfig {
         AdamWConfig {
+            form,
             adam_beta1: self.adam_beta1,
             adam_beta2: self.adam_beta2,
             adam_epsilon: self.adam_epsilon,
@@ -154,11 +160,17 @@ impl TrainingConfig {
         batches.div_ceil(self.gradient_accumulation_steps.max(1)).max(1)
     }
 
+    /// How long a run is.
+    #[must_use]
+    pub fn length(&self) -> StageLength {
+        let epochs = StageLength::Epochs(self.num_train_epochs);
+        self.max_steps.map_or(epochs, StageLength::Steps)
+    }
+
     /// Optimizer steps of the whole run over `examples` sequences.
     #[must_use]
     pub fn total_steps(&self, examples: usize) -> usize {
-        let by_epochs = self.num_train_epochs * self.steps_per_epoch(examples) as f64;
-        self.max_steps.unwrap_or(by_epochs.ceil().max(1.0) as usize)
+        self.length().steps(self.steps_per_epoch(examples))
     }
 }
 
@@ -188,6 +200,10 @@ mod tests {
             (TrainingConfig { max_grad_norm: -1.0, ..good() }, "max_grad_norm"),
             (TrainingConfig { dropout: Some(1.0), ..good() }, "dropout"),
             (TrainingConfig { eval_steps: Some(0), ..good() }, "eval_steps"),
+            (
+                TrainingConfig { lr_scheduler: LrScheduler::OneCycle, warmup_steps: 1, ..good() },
+                "warmup_steps",
+            ),
         ] {
             let message = config.validate().unwrap_err().to_string();
             assert!(message.contains(&format!("`{option}`")), "{message}");

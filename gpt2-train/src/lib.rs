@@ -4,6 +4,8 @@
 //!   [`Dataset`] checks them against a model.
 //! - [`TrainingConfig`] has the numbers of a recipe, under the names of `TrainingArguments`;
 //!   [`Trainer`] runs it and reports every [`Event`]; [`Outcome`] is what it leaves.
+//! - [`Recipe`] is for what one set of numbers cannot say: stages, layer groups that are unfrozen
+//!   one after the other, rates that differ between them, Keras' Adam.
 //! - [`transfer_vocabulary`] gives a trained model another tokenizer, to go on in another language.
 //! - [`evaluate()`] measures loss, perplexity and accuracy; [`unigram`] is a yardstick for them.
 //! - [`report`] has a progress bar, the card's table, `metrics.jsonl` and the model card.
@@ -35,9 +37,12 @@ pub mod config;
 pub mod data;
 pub mod error;
 pub mod evaluate;
+pub mod groups;
 pub mod objective;
 pub mod optim;
 mod parallel;
+mod plan;
+pub mod recipe;
 pub mod record;
 pub mod report;
 pub mod schedule;
@@ -49,6 +54,9 @@ pub use config::TrainingConfig;
 pub use data::{Dataset, Example};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate};
+pub use groups::LayerGroups;
+pub use recipe::{Recipe, Stage, StageLength};
 pub use record::Event;
+pub use schedule::{LrScheduler, OneCycle, Schedule};
 pub use trainer::{Outcome, Trainer};
 pub use transfer::{VocabularyTransfer, transfer_vocabulary};

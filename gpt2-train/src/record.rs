@@ -5,6 +5,8 @@ use serde::Serialize;
 use crate::evaluate::Evaluation;
 
 /// One optimizer step.
+///
+/// What is not written is left out because the keys of `metrics.jsonl` are a contract.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct StepRecord {
     /// Steps done, this one included.
@@ -13,10 +15,19 @@ pub struct StepRecord {
     pub epoch: f64,
     /// Mean loss per token of the step's batches, before the update, in nats.
     pub loss: f64,
-    /// Learning rate of the update.
+    /// Learning rate of the update; with layer groups that of the last one.
     pub learning_rate: f64,
-    /// Norm of the gradient before clipping.
+    /// Learning rate of the first group.
+    #[serde(skip)]
+    pub lowest_learning_rate: f64,
+    /// Beta1 of the update.
+    #[serde(skip)]
+    pub adam_beta1: f64,
+    /// Norm of the gradient before clipping, over the parameters that are trained.
     pub grad_norm: f64,
+    /// Parameters whose gradient was scaled down.
+    #[serde(skip)]
+    pub clipped_tensors: usize,
     /// Tokens that the step read.
     pub tokens: usize,
     /// Tokens divided by the step's wall-clock time.

@@ -10,17 +10,20 @@ use crate::config::TrainingConfig;
 use crate::data::{ClmBatch, Dataset, Example, epoch_order};
 use crate::evaluate::evaluate;
 use crate::objective::clm_loss;
-use crate::optim::{AdamW, clip_factors, gradient_norms, total_norm};
+use crate::optim::{AdamW, AdamWStep, clip_factors, gradient_norms, retain_gradients, total_norm};
+use crate::plan::Plan;
+use crate::recipe::Recipe;
 use crate::record::{EpochRecord, EvaluationRecord, Event, StepRecord};
 use crate::{Error, Result, parallel};
 
-/// Trains a model with the semantics of Hugging Face's `Trainer`.
+/// Trains a model with the semantics of Hugging Face's `Trainer`, or those of a [`Recipe`].
 ///
 /// One difference is deliberate: the loss of a step is the mean over the *tokens* of all its
 /// micro-batches, so that accumulation gives what one large batch gives.
 #[derive(Debug, Clone)]
 pub struct Trainer {
     config: TrainingConfig,
+    recipe: Recipe,
 }
 
 /// What a run leaves behind.
@@ -45,8 +48,26 @@ impl Trainer {
     /// # Errors
     /// [`Error::Option`] from [`TrainingConfig::validate`].
     pub fn new(config: TrainingConfig) -> Result<Self> {
+        let recipe = Recipe::from(&config);
+        Self::with_recipe(config, recipe)
+    }
+
+    /// A trainer that goes through the stages of a recipe.
+    ///
+    /// They have their own length, learning rates and schedules: those of `config` are not used,
+    /// and its other options hold for all stages.
+    ///
+    /// # Errors
+    /// [`Error::Option`] from [`TrainingConfig::validate`] and [`Recipe::validate`].
+    pub fn with_recipe(config: TrainingConfig, recipe: Recipe) -> Result<Self> {
         config.validate()?;
-        Ok(Self { config })
+        recipe.validate()?;
+        Ok(Self { config, recipe })
+    }
+
+    /// An optimizer that has seen nothing yet.
+    fn optimizer(&self) -> AdamW {
+        AdamW::new(self.config.adamw(self.recipe.adam))
     }
 
     /// Trains `model` on `train` and, at the end of every epoch, evaluates it on `valid`.
@@ -55,6 +76,7 @@ impl Trainer {
     /// of its own.
     ///
     /// # Errors
+    /// [`Error::Option`] when the recipe's groups are not those of this model;
     /// [`Error::NonFinite`] naming the step at which loss or gradient stop being numbers;
     /// [`gpt2_core::Error::Compute`] when the device fails; what `on_event` returns.
     pub fn run(
@@ -69,16 +91,21 @@ impl Trainer {
             Some(p) => model.with_dropout(p)?,
             None => model,
         };
+        let names: Vec<_> = model.parameters().into_iter().map(|named| named.name).collect();
+        let steps_per_epoch = self.config.steps_per_epoch(train.examples().len());
+        let plan = Plan::new(&self.recipe, &names, steps_per_epoch)?;
         let mut run = Run {
+            trainer: self,
             config: &self.config,
             train,
             valid,
             on_event,
             model: model.train(),
-            optimizer: AdamW::new(self.config.adamw()),
+            optimizer: self.optimizer(),
             step: 0,
-            steps_per_epoch: self.config.steps_per_epoch(train.examples().len()),
-            total_steps: self.config.total_steps(train.examples().len()),
+            steps_per_epoch,
+            total_steps: plan.total_steps(),
+            plan,
             best: None,
             without_gain: 0,
         };
@@ -103,7 +130,9 @@ impl Trainer {
 
 /// The state of a run.
 struct Run<'a> {
+    trainer: &'a Trainer,
     config: &'a TrainingConfig,
+    plan: Plan,
     train: &'a Dataset,
     valid: Option<&'a Dataset>,
     on_event: &'a mut dyn FnMut(Event) -> Result<()>,
@@ -170,13 +199,12 @@ impl Run<'_> {
     /// One optimizer step over all `rows`, in micro-batches.
     fn step(&mut self, rows: &[&Example], scored: usize) -> Result<StepRecord> {
         let start = Instant::now();
-        let learning_rate = self.config.learning_rate
-            * self.config.lr_scheduler.factor(
-                self.step,
-                self.config.warmup_steps,
-                self.total_steps,
-            );
-        let (loss, gradients) = self.gradients(rows, scored)?;
+        let planned = self.plan.at(self.step);
+        if planned.starts_stage {
+            self.optimizer = self.trainer.optimizer();
+        }
+        let (loss, mut gradients) = self.gradients(rows, scored)?;
+        retain_gradients(&self.model, &mut gradients, planned.is_trained);
         let norms = gradient_norms(&self.model, &gradients)?;
         let grad_norm = total_norm(&norms);
         self.step += 1;
@@ -190,14 +218,22 @@ impl Run<'_> {
             most => clip_factors(&norms, self.config.clip, most),
         };
         let model = self.model.clone();
-        self.model = self.optimizer.step(model, gradients, &factors, learning_rate);
+        let step = AdamWStep {
+            learning_rates: &planned.learning_rates,
+            factors: &factors,
+            adam_beta1: planned.adam_beta1,
+        };
+        self.model = self.optimizer.step(model, gradients, step);
         let tokens = rows.iter().map(|row| row.input_ids.len()).sum();
         let record = StepRecord {
             step: self.step,
             epoch: self.epochs_done(),
             loss,
-            learning_rate,
+            learning_rate: planned.group_rates[planned.group_rates.len() - 1],
+            lowest_learning_rate: planned.group_rates[0],
+            adam_beta1: planned.adam_beta1.unwrap_or(self.config.adam_beta1),
             grad_norm,
+            clipped_tensors: factors.iter().filter(|&&factor| factor < 1.0).count(),
             tokens,
             tokens_per_second: tokens as f64 / start.elapsed().as_secs_f64(),
         };

@@ -109,8 +109,8 @@ def copied(model):
     return twin
 
 
-def write_training(base, tokenizer, path_json, path_arrays):
-    """training.json and training.safetensors; returns the noise."""
+def write_training(base, tokenizer, others, path_json, path_arrays):
+    """training.json and training.safetensors, with `others` (see stages.curves); returns the noise."""
     inputs, ignored = rows(tokenizer)
     labels_by_name = {"input_ids": inputs, "labels_ignored": ignored}
     arrays = {"trainer.input_ids": inputs, "trainer.labels_ignored": ignored}
@@ -123,7 +123,11 @@ def write_training(base, tokenizer, path_json, path_arrays):
         noise[name] = {"max_abs_loss": apart, **weight_noise(model, twin)}
         if name == "trainer":
             arrays.update({f"final.trainer.{key}": value for key, value in model.named_parameters()})
-    whole = {"model": "bbpe", "trainer_hyper": HYPER, "weight_decay_on": decayed(base), "curves": curves}
+    parts, more_curves, more_arrays, more_noise = others
+    curves.update(more_curves)
+    arrays.update(more_arrays)
+    noise.update(more_noise)
+    whole = {"model": "bbpe", "trainer_hyper": HYPER, "weight_decay_on": decayed(base), "curves": curves, **parts}
     models.write_json(path_json, whole)
     expected.save_arrays(arrays, path_arrays)
     return noise

@@ -155,6 +155,41 @@ fn one_seed_is_one_run_and_shuffling_can_be_switched_off() {
 }
 
 #[test]
+fn the_learning_rate_follows_the_schedule() {
+    let place = Place::new();
+    for (schedule, expected) in [
+        ("linear", [1.0, 0.75, 0.5, 0.25]),
+        ("cosine", [1.0, 0.853_553, 0.5, 0.146_447]),
+        ("constant", [1.0; 4]),
+        ("one-cycle", [0.04, 1.0, 0.750_003, 0.250_008]),
+    ] {
+        let options = ["--max-steps", "4", "--learning-rate", "0.01", "--lr-scheduler", schedule];
+        fine_tune(&place, schedule, &options);
+        for (line, factor) in metrics(&place, schedule).iter().zip(expected) {
+            assert_close(&line["learning_rate"], &json!(0.01 * factor), 1e-8);
+        }
+        let resolved = read_json(&place.path(schedule).join("training_config.json"));
+        assert_eq!(resolved["lr_scheduler"], schedule);
+    }
+    let card = fs::read_to_string(place.path("one-cycle/README.md")).unwrap();
+    assert!(card.contains("betas 0.95 to 0.85 to 0.95 and 0.999"), "{card}");
+}
+
+#[test]
+fn gradients_are_clipped_together_or_by_tensor() {
+    let place = Place::new();
+    let loss = |output, clip| {
+        let options = ["--max-steps", "4", "--learning-rate", "0.01", "--dropout", "0"];
+        let clip = ["--max-grad-norm", "0.1", "--clip", clip];
+        fine_tune(&place, output, &[&options[..], &clip].concat());
+        losses(&place, output)
+    };
+    let (together, by_tensor) = (loss("a", "global"), loss("b", "per-tensor"));
+    assert_eq!(together[0], by_tensor[0]);
+    assert_ne!(together[3], by_tensor[3]);
+}
+
+#[test]
 fn the_best_weights_can_be_kept() {
     let place = Place::new();
     let options = ["--valid-fraction", "0.25", "--learning-rate", "1", "--max-steps", "6"];
@@ -205,6 +240,7 @@ fn options_that_cannot_be_used_are_named_and_nothing_is_written() {
         (&["--per-device-batch-size", "0"], "`per_device_batch_size` is 0"),
         (&["--gradient-accumulation-steps", "0"], "`gradient_accumulation_steps` is 0"),
         (&["--adam-beta1", "1"], "`adam_beta1` is 1"),
+        (&["--lr-scheduler", "one-cycle", "--warmup-steps", "2"], "`warmup_steps` is 2"),
         (&["--weight-decay", "nan"], "`weight_decay` is NaN"),
         (&["--max-grad-norm", "-1"], "`max_grad_norm` is -1"),
         (&["--dropout", "1"], "`dropout` is 1"),

@@ -61,6 +61,17 @@ impl Example {
         }
     }
 
+    /// The same sequence, in which predicting `id` never counts: padding, as Keras masks it.
+    #[must_use]
+    pub fn ignoring(self, id: u32) -> Self {
+        let own = |input_ids: &[u32]| input_ids.iter().map(|&id| i64::from(id)).collect();
+        let mut labels = self.labels.unwrap_or_else(|| own(&self.input_ids));
+        for label in labels.iter_mut().filter(|label| **label == i64::from(id)) {
+            *label = IGNORED;
+        }
+        Self { input_ids: self.input_ids, labels: Some(labels) }
+    }
+
     /// Number of predictions that count.
     #[must_use]
     pub fn scored(&self) -> usize {

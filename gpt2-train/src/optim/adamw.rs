@@ -8,10 +8,24 @@ use burn::tensor::Tensor;
 use gpt2_core::Gpt2;
 use serde::{Deserialize, Serialize};
 
+/// Where epsilon is added, which is where implementations of Adam differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum AdamForm {
+    /// To the root of the corrected mean of squares: `torch.optim.AdamW`, and fastai's `Adam`.
+    #[default]
+    Torch,
+    /// To the root before it is corrected (Kingma and Ba 2015, end of section 2): `tf.keras`' `Adam`.
+    Keras,
+}
+
 /// Constants of the optimizer, under the names of `TrainingArguments`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct AdamWConfig {
-    /// Decay of the mean of gradients.
+    /// Whose Adam it is.
+    pub form: AdamForm,
+    /// Decay of the mean of gradients, where the schedule does not move it.
     pub adam_beta1: f64,
     /// Decay of the mean of their squares.
     pub adam_beta2: f64,
@@ -23,7 +37,8 @@ pub struct AdamWConfig {
 
 /// The optimizer and its state, which lives on the device of the model.
 ///
-/// Equals `torch.optim.AdamW` as `transformers`' `Trainer` sets it up. Where Burn's own `AdamW`
+/// Equals `torch.optim.AdamW` as `transformers`' `Trainer` sets it up; with a beta1 that moves,
+/// fastai's `Adam`, which corrects with the beta1 of the step; with [`AdamForm::Keras`] Keras'. Where Burn's own `AdamW`
 /// keeps one decay for all parameters and f32 constants, this one has the decay groups and the
 /// f64 constants of the reference, and its state goes by parameter name.
 #[derive(Debug)]
@@ -31,6 +46,17 @@ pub struct AdamW {
     config: AdamWConfig,
     steps: i32,
     moments: HashMap<String, Moments>,
+}
+
+/// The numbers of one step; the lists have an entry for each parameter, in the order of the model.
+#[derive(Debug, Clone, Copy)]
+pub struct AdamWStep<'a> {
+    /// Learning rates.
+    pub learning_rates: &'a [f64],
+    /// Factors on the gradients.
+    pub factors: &'a [f64],
+    /// Beta1 in place of the configured one.
+    pub adam_beta1: Option<f64>,
 }
 
 #[derive(Debug)]
@@ -44,7 +70,13 @@ struct Moments {
 /// Source: `Trainer.get_decay_parameter_names`.
 #[must_use]
 pub fn decays(name: &str) -> bool {
-    !name.ends_with(".bias") && !name.contains("ln_")
+    !name.ends_with(".bias") && !is_norm(name)
+}
+
+/// Whether a parameter is of a LayerNorm.
+#[must_use]
+pub fn is_norm(name: &str) -> bool {
+    name.contains("ln_")
 }
 
 impl AdamW {
@@ -56,24 +88,13 @@ impl AdamW {
 
     /// Moves the weights by one step. Parameters without a gradient stay as they are.
     ///
-    /// `factors` scale the gradients, one for each parameter in the order of the model.
+    /// # Panics
+    /// If a list of `step` is shorter than the model's list of parameters.
     #[must_use]
-    pub fn step(
-        &mut self,
-        model: Gpt2,
-        gradients: GradientsParams,
-        factors: &[f64],
-        learning_rate: f64,
-    ) -> Gpt2 {
+    pub fn step(&mut self, model: Gpt2, gradients: GradientsParams, step: AdamWStep<'_>) -> Gpt2 {
         self.steps += 1;
-        let mut update = Update {
-            optimizer: self,
-            gradients,
-            factors: factors.iter(),
-            learning_rate,
-            path: Vec::new(),
-        };
-        model.map(&mut update)
+        self.config.adam_beta1 = step.adam_beta1.unwrap_or(self.config.adam_beta1);
+        model.map(&mut Update { optimizer: self, gradients, step, at: 0, path: Vec::new() })
     }
 
     fn update(
@@ -83,7 +104,7 @@ impl AdamW {
         gradient: Tensor<1>,
         learning_rate: f64,
     ) -> Tensor<1> {
-        let AdamWConfig { adam_beta1, adam_beta2, adam_epsilon, weight_decay } = self.config;
+        let AdamWConfig { form, adam_beta1, adam_beta2, adam_epsilon, weight_decay } = self.config;
         let decay = if decays(&name) { 1.0 - learning_rate * weight_decay } else { 1.0 };
         let square = gradient.clone().square() * (1.0 - adam_beta2);
         let mean = gradient * (1.0 - adam_beta1);
@@ -93,8 +114,14 @@ impl AdamW {
         };
         let correction1 = 1.0 - adam_beta1.powi(self.steps);
         let correction2 = 1.0 - adam_beta2.powi(self.steps);
-        let denominator = square.clone().sqrt() * (1.0 / correction2.sqrt()) + adam_epsilon;
-        let change = mean.clone() / denominator * (learning_rate / correction1);
+        let rate = learning_rate / correction1;
+        let root = square.clone().sqrt();
+        let change = match form {
+            AdamForm::Torch => {
+                mean.clone() / (root * (1.0 / correction2.sqrt()) + adam_epsilon) * rate
+            }
+            AdamForm::Keras => mean.clone() / (root + adam_epsilon) * (rate * correction2.sqrt()),
+        };
         self.moments.insert(name, Moments { mean, square });
         if decay == 1.0 { value - change } else { value * decay - change }
     }
@@ -103,14 +130,16 @@ impl AdamW {
 struct Update<'a> {
     optimizer: &'a mut AdamW,
     gradients: GradientsParams,
-    factors: std::slice::Iter<'a, f64>,
-    learning_rate: f64,
+    step: AdamWStep<'a>,
+    /// Number of the next parameter.
+    at: usize,
     path: Vec<String>,
 }
 
 impl ModuleMapper for Update<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let factor = self.factors.next().copied().unwrap_or(1.0);
+        let (factor, rate) = (self.step.factors[self.at], self.step.learning_rates[self.at]);
+        self.at += 1;
         let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
         let (id, value, mapper) = param.consume();
         let shape = value.dims();
@@ -119,7 +148,7 @@ impl ModuleMapper for Update<'_> {
         let gradient = if factor == 1.0 { gradient } else { gradient * factor };
         let value = value.inner().reshape([count]);
         let name = self.path.join(".");
-        let value = self.optimizer.update(name, value, gradient, self.learning_rate);
+        let value = self.optimizer.update(name, value, gradient, rate);
         let value = Tensor::from_inner(value.reshape(shape)).require_grad();
         Param::from_mapped_value(id, value, mapper)
     }

@@ -2,7 +2,9 @@
 
 mod adamw;
 mod clip;
+mod freeze;
 
-pub use adamw::{AdamW, AdamWConfig, decays};
+pub use adamw::{AdamForm, AdamW, AdamWConfig, AdamWStep, decays, is_norm};
 pub(crate) use clip::total_norm;
 pub use clip::{ClipMode, clip_factors, gradient_norms};
+pub use freeze::retain_gradients;

@@ -7,6 +7,7 @@ use gpt2_core::Gpt2Config;
 use super::table::{duration, markdown_table};
 use crate::config::TrainingConfig;
 use crate::record::EpochRecord;
+use crate::schedule::{OneCycle, Schedule};
 
 /// What a card says beside the numbers of the run.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -129,7 +130,13 @@ fn training_section(training: &TrainingConfig) -> String {
         }),
         ("epochs", training.num_train_epochs.to_string()),
         ("optimizer", {
-            let (beta1, beta2) = (training.adam_beta1, training.adam_beta2);
+            let beta2 = training.adam_beta2;
+            let beta1 = match training.lr_scheduler.schedule(training.warmup_steps) {
+                Schedule::OneCycle(OneCycle { moms: [first, middle, last], .. }) => {
+                    format!("{first} to {middle} to {last}")
+                }
+                _ => training.adam_beta1.to_string(),
+            };
             format!("AdamW, betas {beta1} and {beta2}, epsilon {:e}", training.adam_epsilon)
         }),
         ("weight decay", training.weight_decay.to_string()),

@@ -1,4 +1,5 @@
 //! Integration tests of `gpt2-train`, in one binary.
 
+mod recipe;
 mod trainer;
 mod transfer;

@@ -16,6 +16,7 @@ mod models;
 mod pipeline;
 mod processors;
 mod root;
+mod stages;
 mod tensors;
 mod tokenization;
 mod tolerance;

@@ -2,10 +2,11 @@
 
 use burn::tensor::Device;
 use gpt2_train::record::StepRecord;
-use gpt2_train::{Dataset, Event, Example, Outcome, Trainer, TrainingConfig};
+use gpt2_train::{Dataset, Event, Example, Outcome, Recipe, Trainer, TrainingConfig};
 use serde_json::Value;
 
 use crate::compare::{assert_close, assert_near};
+use crate::json::{count, items, number};
 use crate::models::{devices, load};
 use crate::root::{Root, roots};
 use crate::tensors::Arrays;
@@ -13,20 +14,41 @@ use crate::tolerance::{FINAL_WEIGHT, GRADIENT_NORM, LEARNING_RATE, TRAINING_LOSS
 
 /// The options that `trainer_hyper` of training.json describes.
 fn options(hyper: &Value) -> TrainingConfig {
-    let number = |key: &str| hyper[key].as_f64().unwrap_or_else(|| panic!("{key}"));
-    let count = |key: &str| number(key) as usize;
     TrainingConfig {
-        max_steps: Some(count("steps")),
-        per_device_batch_size: count("batch_size"),
-        gradient_accumulation_steps: count("accumulation"),
-        learning_rate: number("lr"),
-        warmup_steps: count("warmup"),
-        weight_decay: number("weight_decay"),
-        max_grad_norm: number("max_grad_norm"),
+        max_steps: Some(count(hyper, "steps")),
+        per_device_batch_size: count(hyper, "batch_size"),
+        gradient_accumulation_steps: count(hyper, "accumulation"),
+        learning_rate: number(hyper, "lr"),
+        warmup_steps: count(hyper, "warmup"),
+        weight_decay: number(hyper, "weight_decay"),
+        max_grad_norm: number(hyper, "max_grad_norm"),
         dropout: Some(0.0),
         shuffle: false,
         ..TrainingConfig::default()
     }
+}
+
+/// Trains bbpe on sequences in their order, and keeps what is said of every step.
+pub fn run_recipe(
+    root: &Root,
+    config: TrainingConfig,
+    recipe: Recipe,
+    examples: Vec<Example>,
+    device: &Device,
+) -> (Outcome, Vec<StepRecord>) {
+    let model = load(&root.model("bbpe"), device);
+    let train = Dataset::new("training", examples, model.config()).expect("good rows");
+    let mut steps = Vec::new();
+    let outcome = Trainer::with_recipe(config, recipe)
+        .expect("good options")
+        .run(model, &train, None, &mut |event| {
+            if let Event::Step(record) = event {
+                steps.push(record);
+            }
+            Ok(())
+        })
+        .expect("a run that ends");
+    (outcome, steps)
 }
 
 /// Runs a curve of the Trainer; `labels` is the array of labels, `None` for the ids themselves.
@@ -42,34 +64,32 @@ fn run(root: &Root, labels: Option<&str>, device: &Device) -> (Outcome, Vec<Step
             labels: labels.as_ref().map(|labels| labels[row].clone()),
         })
         .collect();
-    let model = load(&root.model("bbpe"), device);
-    let train = Dataset::new("training", examples, model.config()).expect("good rows");
-    let trainer = Trainer::new(options(&root.json("training.json")["trainer_hyper"]));
-    let mut steps = Vec::new();
-    let outcome = trainer
-        .expect("good options")
-        .run(model, &train, None, &mut |event| {
-            if let Event::Step(record) = event {
-                steps.push(record);
-            }
-            Ok(())
-        })
-        .expect("a run that ends");
-    (outcome, steps)
+    let config = options(&root.json("training.json")["trainer_hyper"]);
+    let recipe = Recipe::from(&config);
+    run_recipe(root, config, recipe, examples, device)
 }
 
-fn check_curve(context: &str, steps: &[StepRecord], curve: &Value) {
-    let numbers = |key: &str| -> Vec<f64> {
-        let list = curve[key].as_array().unwrap_or_else(|| panic!("{context}: no {key}"));
-        list.iter().map(|number| number.as_f64().expect("a number")).collect()
-    };
-    let (losses, doubles) = (numbers("loss"), numbers("loss_f64"));
-    let (rates, norms) = (numbers("lr"), numbers("grad_norm"));
+/// A list of numbers, by its key.
+pub fn numbers(curve: &Value, key: &str) -> Vec<f64> {
+    items(&curve[key]).iter().map(|number| number.as_f64().expect("a number")).collect()
+}
+
+/// Compares the loss of every step with the curve's, in both precisions.
+pub fn check_losses(context: &str, steps: &[StepRecord], curve: &Value) {
+    let (losses, doubles) = (numbers(curve, "loss"), numbers(curve, "loss_f64"));
     assert_eq!(steps.len(), losses.len(), "{context}");
     for (at, step) in steps.iter().enumerate() {
         let context = format!("{context} step {at}");
         assert_near(&context, step.loss, losses[at], TRAINING_LOSS);
         assert_near(&context, step.loss, doubles[at], TRAINING_LOSS);
+    }
+}
+
+fn check_curve(context: &str, steps: &[StepRecord], curve: &Value) {
+    check_losses(context, steps, curve);
+    let (rates, norms) = (numbers(curve, "lr"), numbers(curve, "grad_norm"));
+    for (at, step) in steps.iter().enumerate() {
+        let context = format!("{context} step {at}");
         assert_near(&context, step.learning_rate, rates[at], LEARNING_RATE);
         assert_near(&context, step.grad_norm, norms[at], GRADIENT_NORM);
     }
