@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use gpt2_core::{ModelFolder, device};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::commands::{self, Failure};
 
@@ -137,41 +138,24 @@ impl Global {
         ModelFolder::open(self.locate(model)?).map_err(Failure::from)
     }
 
-    /// The folder of `MODEL`, downloaded first if it is a hub id.
+    /// The folder of `MODEL`, downloaded first, behind a progress bar, if it is a hub id.
     pub fn locate(&self, model: &Path) -> Result<PathBuf, Failure> {
-        if model.is_dir() {
-            return Ok(model.to_path_buf());
-        }
-        if model.exists() {
-            return Err(format!("{}: a file, expected a model folder", model.display()).into());
-        }
-        self.locate_remote(model)
-    }
-
-    /// Downloads a hub id into the hub's cache, behind a progress bar.
-    #[cfg(feature = "hub")]
-    fn locate_remote(&self, model: &Path) -> Result<PathBuf, Failure> {
-        let bar = match self.quiet {
-            true => indicatif::ProgressBar::hidden(),
-            false => indicatif::ProgressBar::new(0),
-        };
         let template = "{msg} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
-        bar.set_style(indicatif::ProgressStyle::with_template(template)?);
-        let folder =
-            gpt2_core::weights::hub::download(&model.to_string_lossy(), None, &mut |progress| {
-                bar.set_message(progress.file.to_string());
-                bar.set_length(progress.total);
-                bar.set_position(progress.bytes);
-            })?;
-        bar.finish_and_clear();
-        Ok(folder)
-    }
-
-    #[cfg(not(feature = "hub"))]
-    fn locate_remote(&self, model: &Path) -> Result<PathBuf, Failure> {
-        let name = model.display();
-        let message = "there is no such folder; this build has no feature `hub` for hub ids";
-        Err(format!("{name}: {message}").into())
+        let style = ProgressStyle::with_template(template)?;
+        let mut bar = None;
+        let folder = ModelFolder::locate(model, &mut |progress| {
+            let bar = bar.get_or_insert_with(|| match self.quiet {
+                true => ProgressBar::hidden(),
+                false => ProgressBar::new(0).with_style(style.clone()),
+            });
+            bar.set_message(progress.file.to_string());
+            bar.set_length(progress.total);
+            bar.set_position(progress.bytes);
+        });
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
+        }
+        Ok(folder?)
     }
 
     /// Whether messages that are not errors go to standard error.
