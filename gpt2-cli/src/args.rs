@@ -1,5 +1,6 @@
 //! The command line: global options and the list of commands.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -79,8 +80,41 @@ impl Cli {
     /// ends the process where they ask for it.
     pub fn from_process() -> Self {
         let command = with_negative_numbers(Self::command());
-        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+        let args = joined(&command, std::env::args_os());
+        Self::from_arg_matches(&command.get_matches_from(args)).unwrap_or_else(|error| error.exit())
     }
+}
+
+/// Puts `=` between an option whose value may be left out and a value of its own that follows it.
+///
+/// The parser by itself takes whatever follows such an option for its value, or nothing, and what
+/// follows may be `MODEL`.
+fn joined(command: &clap::Command, args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    let mut only_positional = false;
+    for arg in args {
+        only_positional |= arg == "--";
+        match joined.last_mut() {
+            Some(option) if !only_positional && may_have(command, option, &arg) => {
+                option.push("=");
+                option.push(arg);
+            }
+            _ => joined.push(arg),
+        }
+    }
+    joined
+}
+
+/// Whether this is an option whose value may be left out, and that is one of its values.
+fn may_have(command: &clap::Command, option: &OsStr, value: &OsStr) -> bool {
+    let Some(name) = option.to_str().and_then(|option| option.strip_prefix("--")) else {
+        return false;
+    };
+    let options = command.get_subcommands().flat_map(clap::Command::get_arguments);
+    options
+        .filter(|option| option.get_long() == Some(name) && option.is_require_equals_set())
+        .flat_map(clap::Arg::get_possible_values)
+        .any(|possible| value == possible.get_name())
 }
 
 /// Takes `-1` after an option for its value, so that the message says what is wrong with it and
