@@ -11,7 +11,7 @@ mod home_made;
 mod options;
 
 pub use home_made::home_made;
-pub use options::{Failure, Options, locate, run};
+pub use options::{Failure, Options, run};
 
 /// The program in the README compiles.
 #[cfg(doctest)]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use burn::tensor::Device;
 use clap::Parser;
-use gpt2_core::device;
+use gpt2_core::{ModelFolder, device};
 use gpt2_infer::Pipeline;
 
 use crate::home_made;
@@ -34,7 +34,10 @@ impl Options {
     pub fn pipeline(&self, text: &str) -> Result<Pipeline, Failure> {
         let device = self.device.as_deref().map_or_else(device::best, device::by_name)?;
         match &self.model {
-            Some(model) => Ok(Pipeline::from_pretrained(locate(model)?, &device)?),
+            Some(model) => {
+                let folder = ModelFolder::locate(model, &mut |_| {})?;
+                Ok(Pipeline::from_pretrained(folder, &device)?)
+            }
             None => without_model(text, &device),
         }
     }
@@ -61,25 +64,4 @@ pub fn run(program: impl FnOnce(&Options) -> Result<(), Failure>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The folder of a model, downloaded first if it is a hub id.
-///
-/// # Errors
-/// [`gpt2_core::Error::Hub`] where it is no folder and cannot be downloaded.
-#[cfg(feature = "hub")]
-pub fn locate(model: &Path) -> Result<PathBuf, Failure> {
-    if model.is_dir() {
-        return Ok(model.to_path_buf());
-    }
-    Ok(gpt2_core::weights::hub::download(&model.to_string_lossy(), None, &mut |_| {})?)
-}
-
-/// The folder of a model: this build has no feature `hub` for hub ids.
-///
-/// # Errors
-/// None; what opens the folder says if there is none.
-#[cfg(not(feature = "hub"))]
-pub fn locate(model: &Path) -> Result<PathBuf, Failure> {
-    Ok(model.to_path_buf())
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use gpt2_core::tokenizer::{Tokenizer, TrainBpeOptions};
 use gpt2_core::{Gpt2, Gpt2Config, ModelFolder};
-use gpt2_examples::{Failure, locate};
+use gpt2_examples::Failure;
 use gpt2_train::Dataset;
 use gpt2_train::data::{Document, block_size, blocks, parse_jsonl, read_documents, split};
 
@@ -39,7 +39,7 @@ impl Start {
         let (train, valid) = (texts(train)?, texts(valid)?);
         let (tokenizer, model) = match &options.model {
             Some(model) => {
-                let folder = ModelFolder::open(locate(model)?)?;
+                let folder = ModelFolder::open(ModelFolder::locate(model, &mut |_| {})?)?;
                 (folder.tokenizer()?, folder.model(device)?)
             }
             None => new_model(options, &train, device)?,

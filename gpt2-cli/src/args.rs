@@ -1,10 +1,12 @@
 //! The command line: global options and the list of commands.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use gpt2_core::{ModelFolder, device};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::commands::{self, Failure};
 
@@ -78,8 +80,41 @@ impl Cli {
     /// ends the process where they ask for it.
     pub fn from_process() -> Self {
         let command = with_negative_numbers(Self::command());
-        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+        let args = joined(&command, std::env::args_os());
+        Self::from_arg_matches(&command.get_matches_from(args)).unwrap_or_else(|error| error.exit())
     }
+}
+
+/// Puts `=` between an option whose value may be left out and a value of its own that follows it.
+///
+/// The parser by itself takes whatever follows such an option for its value, or nothing, and what
+/// follows may be `MODEL`.
+fn joined(command: &clap::Command, args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    let mut only_positional = false;
+    for arg in args {
+        only_positional |= arg == "--";
+        match joined.last_mut() {
+            Some(option) if !only_positional && may_have(command, option, &arg) => {
+                option.push("=");
+                option.push(arg);
+            }
+            _ => joined.push(arg),
+        }
+    }
+    joined
+}
+
+/// Whether this is an option whose value may be left out, and that is one of its values.
+fn may_have(command: &clap::Command, option: &OsStr, value: &OsStr) -> bool {
+    let Some(name) = option.to_str().and_then(|option| option.strip_prefix("--")) else {
+        return false;
+    };
+    let options = command.get_subcommands().flat_map(clap::Command::get_arguments);
+    options
+        .filter(|option| option.get_long() == Some(name) && option.is_require_equals_set())
+        .flat_map(clap::Arg::get_possible_values)
+        .any(|possible| value == possible.get_name())
 }
 
 /// Takes `-1` after an option for its value, so that the message says what is wrong with it and
@@ -137,41 +172,24 @@ impl Global {
         ModelFolder::open(self.locate(model)?).map_err(Failure::from)
     }
 
-    /// The folder of `MODEL`, downloaded first if it is a hub id.
+    /// The folder of `MODEL`, downloaded first, behind a progress bar, if it is a hub id.
     pub fn locate(&self, model: &Path) -> Result<PathBuf, Failure> {
-        if model.is_dir() {
-            return Ok(model.to_path_buf());
-        }
-        if model.exists() {
-            return Err(format!("{}: a file, expected a model folder", model.display()).into());
-        }
-        self.locate_remote(model)
-    }
-
-    /// Downloads a hub id into the hub's cache, behind a progress bar.
-    #[cfg(feature = "hub")]
-    fn locate_remote(&self, model: &Path) -> Result<PathBuf, Failure> {
-        let bar = match self.quiet {
-            true => indicatif::ProgressBar::hidden(),
-            false => indicatif::ProgressBar::new(0),
-        };
         let template = "{msg} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
-        bar.set_style(indicatif::ProgressStyle::with_template(template)?);
-        let folder =
-            gpt2_core::weights::hub::download(&model.to_string_lossy(), None, &mut |progress| {
-                bar.set_message(progress.file.to_string());
-                bar.set_length(progress.total);
-                bar.set_position(progress.bytes);
-            })?;
-        bar.finish_and_clear();
-        Ok(folder)
-    }
-
-    #[cfg(not(feature = "hub"))]
-    fn locate_remote(&self, model: &Path) -> Result<PathBuf, Failure> {
-        let name = model.display();
-        let message = "there is no such folder; this build has no feature `hub` for hub ids";
-        Err(format!("{name}: {message}").into())
+        let style = ProgressStyle::with_template(template)?;
+        let mut bar = None;
+        let folder = ModelFolder::locate(model, &mut |progress| {
+            let bar = bar.get_or_insert_with(|| match self.quiet {
+                true => ProgressBar::hidden(),
+                false => ProgressBar::new(0).with_style(style.clone()),
+            });
+            bar.set_message(progress.file.to_string());
+            bar.set_length(progress.total);
+            bar.set_position(progress.bytes);
+        });
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
+        }
+        Ok(folder?)
     }
 
     /// Whether messages that are not errors go to standard error.

@@ -28,6 +28,14 @@ pub enum Error {
         /// The file names that would have done.
         expected: String,
     },
+    /// What was given for a model is neither a folder nor something to have one from.
+    #[error("{path}: {reason}", path = path.display())]
+    NoFolder {
+        /// What was given.
+        path: PathBuf,
+        /// What is there instead.
+        reason: &'static str,
+    },
     /// A JSON file is not JSON, or ends too early, or nests too deep.
     #[error("{path}: not valid JSON: {source}", path = path.display())]
     Json {

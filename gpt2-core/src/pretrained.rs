@@ -9,7 +9,7 @@ use crate::config::read_object;
 use crate::folder::{write_file, write_folder};
 use crate::model::NamedParameter;
 use crate::tokenizer::Tokenizer;
-use crate::weights::{Checkpoint, StoredDType, TensorToWrite, write_weights};
+use crate::weights::{Checkpoint, DownloadProgress, StoredDType, TensorToWrite, write_weights};
 use crate::{Error, Gpt2, Gpt2Config, Result};
 
 const CONFIG: &str = "config.json";
@@ -51,6 +51,35 @@ impl ModelFolder {
         }
         let config = Gpt2Config::from_file(file)?;
         Ok(Self { path, config })
+    }
+
+    /// The folder of what a person calls a model: the folder itself or, with feature `hub`, a hub id,
+    /// which is downloaded unless the hub's cache has it. `on_progress` hears of a download only.
+    ///
+    /// # Errors
+    /// [`Error::NoFolder`] for a file, and for what is neither a folder nor a hub id; of those that are
+    /// written like one, [`Error::Hub`] where it cannot be had.
+    ///
+    /// # Example
+    /// ```no_run
+    /// use gpt2_core::ModelFolder;
+    ///
+    /// let path = ModelFolder::locate("pierreguillou/gpt2-small-portuguese", &mut |_| {})?;
+    /// let folder = ModelFolder::open(path)?;
+    /// # Ok::<(), gpt2_core::Error>(())
+    /// ```
+    pub fn locate(
+        model: impl AsRef<Path>,
+        on_progress: &mut dyn FnMut(DownloadProgress<'_>),
+    ) -> Result<PathBuf> {
+        let path = model.as_ref().to_path_buf();
+        if path.is_dir() {
+            return Ok(path);
+        }
+        if path.exists() {
+            return Err(Error::NoFolder { path, reason: "a file, expected a model folder" });
+        }
+        download(path, on_progress)
     }
 
     /// The folder.
@@ -116,6 +145,27 @@ impl ModelFolder {
         let path = self.path.join(GENERATION_CONFIG);
         if path.is_file() { read_object(&path).map(Some) } else { Ok(None) }
     }
+}
+
+/// The folder of a hub id.
+#[cfg(feature = "hub")]
+fn download(id: PathBuf, on_progress: &mut dyn FnMut(DownloadProgress<'_>)) -> Result<PathBuf> {
+    let found = crate::weights::hub::download(&id.to_string_lossy(), None, on_progress);
+    found.map_err(|error| match error {
+        // More likely a folder's name with a mistake in it.
+        Error::Argument { argument: "repo_id", .. } => {
+            let reason = "there is no such folder, and a hub id is `owner/name` or `name`";
+            Error::NoFolder { path: id, reason }
+        }
+        other => other,
+    })
+}
+
+/// There is no folder of a hub id in this build.
+#[cfg(not(feature = "hub"))]
+fn download(path: PathBuf, _on_progress: &mut dyn FnMut(DownloadProgress<'_>)) -> Result<PathBuf> {
+    let reason = "there is no such folder; this build has no feature `hub` for hub ids";
+    Err(Error::NoFolder { path, reason })
 }
 
 /// What goes into a folder that is to be published.

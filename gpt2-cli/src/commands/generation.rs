@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gpt2_core::ModelFolder;
 use gpt2_infer::GenerationConfig;
 use serde::Serialize;
@@ -32,7 +33,7 @@ pub struct GenerationArgs {
     /// Tokens added to the prompt before the text may end
     #[arg(long, value_name = "N")]
     min_new_tokens: Option<usize>,
-    /// Draw each token at random instead of taking the likeliest
+    /// Draw each token at random instead of taking the likeliest [alone: true; `=` can be a space]
     #[arg(
         long,
         value_name = "BOOL",
@@ -47,13 +48,15 @@ pub struct GenerationArgs {
     /// Above 0 long beams gain, below 0 short ones
     #[arg(long, value_name = "X", value_parser = finite)]
     length_penalty: Option<f64>,
-    /// When beam search ends
+    /// End beam search with the first `--num-beams` texts (true), when better ones are unlikely
+    /// (false), or when none can come (never) [alone: true; `=` can be a space]
     #[arg(
         long,
-        value_name = "true|false|never",
+        value_name = "WHEN",
         num_args = 0..=1,
+        require_equals = true,
         default_missing_value = "true",
-        value_parser = early_stopping
+        value_parser = PossibleValuesParser::new(["true", "false", "never"]).map(early_stopping)
     )]
     early_stopping: Option<Value>,
     /// Below 1 likely tokens become likelier
@@ -135,13 +138,8 @@ fn is_off(switch: &bool) -> bool {
 }
 
 /// The value as it stands in a JSON file.
-fn early_stopping(text: &str) -> Result<Value, String> {
-    match text {
-        "true" => Ok(Value::Bool(true)),
-        "false" => Ok(Value::Bool(false)),
-        "never" => Ok(Value::from(text)),
-        _ => Err("expected true, false or never".to_string()),
-    }
+fn early_stopping(text: String) -> Value {
+    text.parse().map_or(Value::String(text), Value::Bool)
 }
 
 impl GenerationArgs {

@@ -263,6 +263,38 @@ fn beams_have_scores_that_fall() {
 }
 
 #[test]
+fn an_option_whose_value_may_be_left_out_takes_its_own_values_only() {
+    let (place, folder) = (Place::new(), model("bbpe-trained"));
+    let run = |args: &[&str]| {
+        let shared =
+            ["--prompt", "Ibu", "--num-beams", "3", "--max-new-tokens", "6", "--seed", "1"];
+        place.json(&[&["generate"], args, &shared].concat())
+    };
+    for option in ["--do-sample", "--early-stopping"] {
+        for value in ["true", "false", "never"] {
+            let with_equals = format!("{option}={value}");
+            if (option, value) == ("--do-sample", "never") {
+                let ran = place.run(&["generate", &folder, "--prompt", "Ibu", &with_equals]);
+                assert_eq!(ran.code, 2, "{}", ran.stderr);
+                continue;
+            }
+            let expected = run(&[&folder, &with_equals]);
+            assert_eq!(run(&[&folder, option, value]), expected);
+            assert_eq!(run(&[option, value, &folder]), expected);
+            if value == "true" {
+                assert_eq!(run(&[&folder, option]), expected);
+                assert_eq!(run(&[option, &folder]), expected);
+            }
+        }
+    }
+    let text = |args: &[&str]| run(args)["sequences"][0]["text"].clone();
+    assert_ne!(text(&[&folder, "--do-sample"]), text(&[&folder, "--do-sample", "false"]));
+    // Behind `--` there are no options.
+    let args = ["generate", "--prompt", "Ibu", "--do-sample", "--", "true"];
+    place.refused(&args, &["true: there is no such folder"]);
+}
+
+#[test]
 fn a_stop_string_ends_the_text_and_stays_out_of_the_stream() {
     let (place, folder) = (Place::new(), model("bbpe-trained"));
     let free = first(&place, &folder, &[]);

@@ -33,6 +33,7 @@ mod hdf5;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod names;
+mod progress;
 mod pytorch;
 mod safetensors;
 pub mod save;
@@ -42,4 +43,5 @@ mod tests;
 
 pub use audit::WeightReader;
 pub use checkpoint::{Checkpoint, TensorEntry, WeightFormat};
+pub use progress::DownloadProgress;
 pub use save::{StoredDType, TensorToWrite, write_safetensors, write_weights};

@@ -3,5 +3,6 @@
 mod allocation;
 mod cache;
 mod common;
+mod locate;
 mod model;
 mod ops;

@@ -16,6 +16,7 @@ use hf_hub::api::Progress;
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
 
+use super::DownloadProgress;
 use super::checkpoint::CANDIDATES;
 use super::sharded::Index;
 use crate::{Error, Result};
@@ -37,18 +38,6 @@ const OPTIONAL: [&str; 8] = [
 
 /// A dropped connection is taken up again this often before it is an error.
 const ATTEMPTS: u32 = 3;
-
-/// How far the download of one file has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DownloadProgress<'a> {
-    /// Name of the file in the repository.
-    pub file: &'a str,
-    /// Bytes that are on the disk, those of an earlier attempt included.
-    pub bytes: u64,
-    /// Bytes of the whole file.
-    pub total: u64,
-}
 
 /// Downloads a model with the options of the environment; see [`download_with`].
 ///

@@ -7,7 +7,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::weights::hub::{DownloadProgress, HubOptions, download_with};
+use crate::weights::DownloadProgress;
+use crate::weights::hub::{HubOptions, download_with};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const LARGE: &str = "model.safetensors";
