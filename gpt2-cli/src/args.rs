@@ -78,7 +78,13 @@ impl Cli {
     /// ends the process where they ask for it.
     pub fn from_process() -> Self {
         let command = with_negative_numbers(Self::command());
-        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+        let matches = command.get_matches();
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        if let (Command::Train(args), Some((_, matches))) = (&mut cli.command, matches.subcommand())
+        {
+            args.note_given(matches);
+        }
+        cli
     }
 }
 
