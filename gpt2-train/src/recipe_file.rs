@@ -21,6 +21,7 @@ const OF_STAGES: [&str; 5] =
 /// ```toml
 /// adam = "torch"                          # or "keras"
 /// groups = [["h.0"], ["h.1"], ["wte", "wpe", "ln_f"]]
+/// ignored_token_id = 0                    # padding
 ///
 /// [training]                              # any field of TrainingConfig
 /// weight_decay = 0.01
@@ -48,6 +49,8 @@ pub struct RecipeFile {
 struct Content {
     adam: AdamForm,
     groups: LayerGroups,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ignored_token_id: Option<u32>,
     training: Map<String, Value>,
     stages: Vec<Stage>,
 }
@@ -75,7 +78,7 @@ impl RecipeFile {
     /// [`Error::Option`] for an option that the stages have for themselves; what
     /// [`TrainingConfig::validate`] and [`Recipe::validate`] say.
     pub fn resolve(&self, given: &Map<String, Value>) -> Result<(TrainingConfig, Recipe)> {
-        let Content { adam, groups, training, stages } = self.content.clone();
+        let Content { adam, groups, ignored_token_id, training, stages } = self.content.clone();
         let mut options = training;
         options.extend(given.clone());
         let of_stages = |name: &&str| !stages.is_empty() && options.contains_key(*name);
@@ -86,7 +89,7 @@ impl RecipeFile {
         let config: TrainingConfig = serde_json::from_value(Value::Object(options))
             .map_err(|error| Error::data(&self.path, None, format!("`training`: {error}")))?;
         let stages = if stages.is_empty() { Recipe::from(&config).stages } else { stages };
-        let recipe = Recipe { adam, groups, stages };
+        let recipe = Recipe { adam, groups, ignored_token_id, stages };
         config.validate()?;
         recipe.validate()?;
         Ok((config, recipe))
@@ -108,6 +111,7 @@ pub fn recipe_toml(config: &TrainingConfig, recipe: &Recipe) -> Result<String> {
     };
     // TOML has no null: what is not said is not set.
     training.retain(|name, value| !value.is_null() && !OF_STAGES.contains(&name.as_str()));
-    let Recipe { adam, groups, stages } = recipe.clone();
-    toml::to_string(&Content { adam, groups, training, stages }).map_err(|error| unwritable(&error))
+    let Recipe { adam, groups, ignored_token_id, stages } = recipe.clone();
+    let content = Content { adam, groups, ignored_token_id, training, stages };
+    toml::to_string(&content).map_err(|error| unwritable(&error))
 }
