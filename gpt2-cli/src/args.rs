@@ -81,7 +81,13 @@ impl Cli {
     pub fn from_process() -> Self {
         let command = with_negative_numbers(Self::command());
         let args = joined(&command, std::env::args_os());
-        Self::from_arg_matches(&command.get_matches_from(args)).unwrap_or_else(|error| error.exit())
+        let matches = command.get_matches_from(args);
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        if let (Command::Train(args), Some((_, matches))) = (&mut cli.command, matches.subcommand())
+        {
+            args.note_given(matches);
+        }
+        cli
     }
 }
 

@@ -5,7 +5,7 @@
 //! - [`TrainingConfig`] has the numbers of a recipe, under the names of `TrainingArguments`;
 //!   [`Trainer`] runs it and reports every [`Event`]; [`Outcome`] is what it leaves.
 //! - [`Recipe`] is for what one set of numbers cannot say: stages, layer groups that are unfrozen
-//!   one after the other, rates that differ between them, Keras' Adam.
+//!   one after the other, rates that differ between them, Keras' Adam; [`RecipeFile`] is one as TOML.
 //! - [`transfer_vocabulary`] gives a trained model another tokenizer, to go on in another language.
 //! - [`evaluate()`] measures loss, perplexity and accuracy; [`unigram`] is a yardstick for them.
 //! - [`report`] has a progress bar, the card's table, `metrics.jsonl` and the model card.
@@ -43,6 +43,7 @@ pub mod optim;
 mod parallel;
 mod plan;
 pub mod recipe;
+pub mod recipe_file;
 pub mod record;
 pub mod report;
 pub mod schedule;
@@ -56,6 +57,7 @@ pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate};
 pub use groups::LayerGroups;
 pub use recipe::{Recipe, Stage, StageLength};
+pub use recipe_file::{RecipeFile, recipe_toml};
 pub use record::Event;
 pub use schedule::{LrScheduler, OneCycle, Schedule};
 pub use trainer::{Outcome, Trainer};

@@ -46,6 +46,9 @@ pub struct Recipe {
     pub adam: AdamForm,
     /// Groups of parameters, for freezing and for learning rates.
     pub groups: LayerGroups,
+    /// A token that need not be predicted, in training and in evaluation: the padding, where a data
+    /// set has any.
+    pub ignored_token_id: Option<u32>,
     /// What is done one after the other; at least one.
     pub stages: Vec<Stage>,
 }
@@ -206,6 +209,7 @@ mod tests {
         let recipe = Recipe {
             adam: AdamForm::Keras,
             groups: LayerGroups::of_blocks(2, 2),
+            ignored_token_id: Some(0),
             stages: vec![stage()],
         };
         let text = serde_json::to_string(&recipe).unwrap();

@@ -76,7 +76,8 @@ impl Trainer {
     /// of its own.
     ///
     /// # Errors
-    /// [`Error::Option`] when the recipe's groups are not those of this model;
+    /// [`Error::Option`] when the recipe's groups are not those of this model; [`Error::Dataset`]
+    /// when there is nothing but its ignored token;
     /// [`Error::NonFinite`] naming the step at which loss or gradient stop being numbers;
     /// [`gpt2_core::Error::Compute`] when the device fails; what `on_event` returns.
     pub fn run(
@@ -91,6 +92,11 @@ impl Trainer {
             Some(p) => model.with_dropout(p)?,
             None => model,
         };
+        let masked = |data: &Dataset| self.recipe.ignored_token_id.map(|id| data.ignoring(id));
+        let masked_train = masked(train).transpose()?;
+        let masked_valid = valid.and_then(masked).transpose()?;
+        let train = masked_train.as_ref().unwrap_or(train);
+        let valid = masked_valid.as_ref().or(valid);
         let names: Vec<_> = model.parameters().into_iter().map(|named| named.name).collect();
         let steps_per_epoch = self.config.steps_per_epoch(train.examples().len());
         let plan = Plan::new(&self.recipe, &names, steps_per_epoch)?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use clap::Args;
+use clap::{ArgMatches, Args};
 use gpt2_core::folder::{write_file, write_folder};
 use gpt2_core::pretrained::ModelToSave;
 use gpt2_core::tokenizer::Tokenizer;
@@ -11,7 +11,7 @@ use gpt2_core::weights::StoredDType;
 use gpt2_core::{Gpt2, Gpt2Config};
 use gpt2_train::data::{Document, block_size, blocks, read_documents, split};
 use gpt2_train::report::{MetricsWriter, ModelCard, TrainingProgress, epoch_table};
-use gpt2_train::{Dataset, Trainer, TrainingConfig};
+use gpt2_train::{Dataset, Recipe, RecipeFile, Trainer, TrainingConfig, recipe_toml};
 use serde_json::{Map, Value, json};
 
 use super::corpus::{read_all, tokenize};
@@ -20,7 +20,7 @@ use crate::args::Global;
 use crate::output;
 
 /// Options of `gpt2 train`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(group = clap::ArgGroup::new("start").args(["model", "config"]).required(true))]
 pub struct TrainArgs {
     /// Model folder or hub id to fine-tune
@@ -42,16 +42,45 @@ pub struct TrainArgs {
     /// Share of the documents to hold out for validation
     #[arg(long, value_name = "X")]
     valid_fraction: Option<f64>,
-    /// Folder to write: the model, `metrics.jsonl`, `training_config.json`; an earlier model there
-    /// is replaced
+    /// Folder to write: the model, `metrics.jsonl`, `training_config.json`, `recipe.toml` where there
+    /// is a recipe; an earlier model there is replaced
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
     /// Tokens of a training sequence [default: the model's context]
     #[arg(long, value_name = "N")]
     block_size: Option<usize>,
+    /// Recipe with stages, layer groups and the options below, which override it
+    #[arg(long = "recipe", value_name = "R.toml")]
+    recipe_file: Option<PathBuf>,
     /// The numbers of the recipe.
     #[command(flatten, next_help_heading = "Recipe")]
     recipe: TrainingConfig,
+    /// Names of the numbers that the command line itself gives.
+    #[arg(skip)]
+    given: Vec<String>,
+}
+
+impl TrainArgs {
+    /// Notes which options are no defaults; a recipe file stands between the two.
+    pub fn note_given(&mut self, matches: &ArgMatches) {
+        let is_given = |id: &clap::Id| {
+            matches.value_source(id.as_str()) == Some(clap::parser::ValueSource::CommandLine)
+        };
+        let ids = matches.ids().filter(|id| is_given(id));
+        self.given = ids.map(|id| id.as_str().to_string()).collect();
+    }
+
+    /// Options and recipe: those of the file, with what the command line itself gives over them.
+    fn resolve(&self) -> Result<(TrainingConfig, Recipe), Failure> {
+        let Some(file) = &self.recipe_file else {
+            return Ok((self.recipe.clone(), Recipe::from(&self.recipe)));
+        };
+        let Value::Object(mut options) = serde_json::to_value(&self.recipe)? else {
+            return Err("the options are no object".into());
+        };
+        options.retain(|name, _| self.given.contains(name));
+        Ok(RecipeFile::read(file)?.resolve(&options)?)
+    }
 }
 
 /// A model to start from.
@@ -63,8 +92,9 @@ struct Start {
 
 /// Trains and writes the model folder with `metrics.jsonl` and `training_config.json`.
 pub fn run(args: &TrainArgs, global: &Global) -> Outcome {
-    let config = &args.recipe;
-    let trainer = Trainer::new(config.clone())?;
+    let (config, recipe) = args.resolve()?;
+    let args = &TrainArgs { recipe: config.clone(), ..args.clone() };
+    let trainer = Trainer::with_recipe(config.clone(), recipe.clone())?;
     check_validation(args)?;
     check_output(&args.output, &inputs(args))?;
     let start = start(args, global, &global.device()?)?;
@@ -79,7 +109,8 @@ pub fn run(args: &TrainArgs, global: &Global) -> Outcome {
         });
         progress.finish();
         let outcome = outcome?;
-        let card = card(args).render(outcome.model.config(), config, &outcome.epochs);
+        let model = outcome.model.config();
+        let card = card(args).render_recipe(model, &config, &recipe, &outcome.epochs);
         ModelToSave {
             model: &outcome.model,
             tokenizer: start.tokenizer.as_ref(),
@@ -88,8 +119,11 @@ pub fn run(args: &TrainArgs, global: &Global) -> Outcome {
             dtype: StoredDType::F32,
         }
         .write_into(folder)?;
-        let resolved = serde_json::to_string_pretty(config)?;
+        let resolved = serde_json::to_string_pretty(&config)?;
         write_file(folder.join("training_config.json"), resolved.as_bytes())?;
+        if args.recipe_file.is_some() {
+            write_file(folder.join("recipe.toml"), recipe_toml(&config, &recipe)?.as_bytes())?;
+        }
         finished = Some(outcome);
         Ok(())
     })?;
@@ -104,6 +138,7 @@ pub fn run(args: &TrainArgs, global: &Global) -> Outcome {
 fn inputs(args: &TrainArgs) -> Vec<&Path> {
     let files = args.data.iter().chain(&args.valid_data);
     let start = args.model.iter().chain(&args.config).chain(&args.tokenizer);
+    let files = files.chain(&args.recipe_file);
     files.chain(start).map(PathBuf::as_path).collect()
 }
 

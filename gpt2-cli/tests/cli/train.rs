@@ -172,7 +172,70 @@ fn the_learning_rate_follows_the_schedule() {
         assert_eq!(resolved["lr_scheduler"], schedule);
     }
     let card = fs::read_to_string(place.path("one-cycle/README.md")).unwrap();
-    assert!(card.contains("betas 0.95 to 0.85 to 0.95 and 0.999"), "{card}");
+    assert!(card.contains("one-cycle, beta1 0.95 to 0.85 to 0.95"), "{card}");
+}
+
+const RECIPE: &str = r#"
+groups = [["h.0", "h.1"], ["wte", "wpe", "ln_f"]]
+[training]
+per_device_batch_size = 4
+seed = 5
+[[stages]]
+length = { steps = 2 }
+frozen_groups = 1
+learning_rate = 0.01
+schedule = { constant = { warmup_steps = 0 } }
+[[stages]]
+length = { epochs = 1 }
+learning_rate = 0.001
+lowest_learning_rate = 0.0001
+schedule = { one-cycle = {} }
+"#;
+
+#[test]
+fn a_recipe_goes_through_its_stages() {
+    let place = Place::new();
+    place.write("recipe.toml", RECIPE);
+    fine_tune(&place, "tuned", &["--recipe", "recipe.toml"]);
+    let lines = metrics(&place, "tuned");
+    let rates: Vec<f64> = lines.iter().filter_map(|line| line["learning_rate"].as_f64()).collect();
+    assert_eq!(rates[..2], [0.01, 0.01]);
+    assert!((rates[2] - 0.001 / 25.0).abs() < 1e-12 && rates.len() > 4, "{rates:?}");
+    let card = fs::read_to_string(place.path("tuned/README.md")).unwrap();
+    for part in [
+        "| stage 1 | steps: 2, learning rate 1e-2, constant, warm-up steps: 0, frozen: 1 of 2 |",
+        "| stage 2 | epochs: 1, learning rate 1e-3 down to 1e-4, one-cycle, ",
+        "| sequences per step | 4 x 1 |",
+    ] {
+        assert!(card.contains(part), "no {part} in {card}");
+    }
+    // What is left beside the model is the same recipe.
+    fs::copy(place.path("tuned/recipe.toml"), place.path("again.toml")).unwrap();
+    fine_tune(&place, "again", &["--recipe", "again.toml"]);
+    assert_eq!(losses(&place, "tuned"), losses(&place, "again"));
+}
+
+#[test]
+fn the_command_line_overrides_a_recipe() {
+    let place = Place::new();
+    place.write("recipe.toml", RECIPE);
+    let recipe = ["--recipe", "recipe.toml"];
+    fine_tune(&place, "tuned", &[&recipe[..], &["--seed", "42"]].concat());
+    let resolved = read_json(&place.path("tuned/training_config.json"));
+    assert_eq!((&resolved["seed"], &resolved["per_device_batch_size"]), (&json!(42), &json!(4)));
+    let (stories, model) = (corpus(&place), model("bbpe-trained"));
+    let args = ["train", "--model", &model, "--data", stories, "--output", "o", "--recipe"];
+    place.write("wrong.toml", "[[stages]]\nlength = 1\n");
+    place.write("other.toml", RECIPE.replace("\"h.1\"", "\"h.2\""));
+    for (options, part) in [
+        (&["recipe.toml", "--max-steps", "3"][..], "`max_steps` is 3, expected to be left"),
+        (&["recipe.toml", "--learning-rate", "5e-5"], "`learning_rate` is 0.00005, expected"),
+        (&["nowhere.toml"], "nowhere.toml: cannot read"),
+        (&["wrong.toml"], "wrong.toml, line 2: "),
+        (&["other.toml"], "`h.1.ln_1.weight` in no group"),
+    ] {
+        place.refused(&[&args[..], options].concat(), &[part]);
+    }
 }
 
 #[test]

@@ -83,7 +83,16 @@ fn the_help_of_every_command_names_its_options_and_defaults() {
         ("forward", &["--hidden-states", "--attentions", "--gradients"]),
         ("encode", &["--input", "[default: -]"]),
         ("decode", &["--skip-special-tokens"]),
-        ("train", &["--num-train-epochs", "[default: 3]", "[default: linear]", "--no-shuffle"]),
+        (
+            "train",
+            &[
+                "--num-train-epochs",
+                "[default: 3]",
+                "[default: linear]",
+                "--no-shuffle",
+                "--recipe",
+            ],
+        ),
         ("transfer", &["<MODEL>", "--tokenizer <DIR>", "--output <DIR>"]),
         ("convert", &["--dtype", "[default: f32]"]),
     ] {

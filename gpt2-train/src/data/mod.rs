@@ -82,6 +82,7 @@ impl Example {
 /// Sequences that have been checked against a model.
 #[derive(Debug, Clone)]
 pub struct Dataset {
+    set: &'static str,
     examples: Vec<Example>,
     scored: usize,
 }
@@ -93,12 +94,25 @@ impl Dataset {
     /// [`Error::Dataset`] when there is nothing to predict; what [`Example::check`] says of each.
     pub fn new(set: &'static str, examples: Vec<Example>, config: &Gpt2Config) -> Result<Self> {
         examples.iter().try_for_each(|example| example.check(set, config))?;
+        Self::of_checked(set, examples)
+    }
+
+    fn of_checked(set: &'static str, examples: Vec<Example>) -> Result<Self> {
         let scored = examples.iter().map(Example::scored).sum();
         if scored == 0 {
             let reason = "there is no token to predict; two tokens are the least".to_string();
             return Err(Error::Dataset { set, reason });
         }
-        Ok(Self { examples, scored })
+        Ok(Self { set, examples, scored })
+    }
+
+    /// The same sequences, in which predicting `id` never counts; see [`Example::ignoring`].
+    ///
+    /// # Errors
+    /// [`Error::Dataset`] when nothing else is to be predicted.
+    pub fn ignoring(&self, id: u32) -> Result<Self> {
+        let examples = self.examples.iter().map(|example| example.clone().ignoring(id));
+        Self::of_checked(self.set, examples.collect())
     }
 
     /// The sequences.

@@ -6,6 +6,8 @@ use gpt2_core::Gpt2Config;
 
 use super::table::{duration, markdown_table};
 use crate::config::TrainingConfig;
+use crate::optim::AdamForm;
+use crate::recipe::{Recipe, Stage, StageLength};
 use crate::record::EpochRecord;
 use crate::schedule::{OneCycle, Schedule};
 
@@ -39,10 +41,22 @@ impl ModelCard {
         training: &TrainingConfig,
         epochs: &[EpochRecord],
     ) -> String {
+        self.render_recipe(model, training, &Recipe::from(training), epochs)
+    }
+
+    /// As [`render`](Self::render), for a run with a recipe of its own.
+    #[must_use]
+    pub fn render_recipe(
+        &self,
+        model: &Gpt2Config,
+        training: &TrainingConfig,
+        recipe: &Recipe,
+        epochs: &[EpochRecord],
+    ) -> String {
         let mut card = self.front_matter();
         let _ = write!(card, "# {}\n\n{}\n\n", self.name, self.summary);
         card.push_str(&model_section(model));
-        card.push_str(&training_section(training));
+        card.push_str(&training_section(training, recipe));
         card.push_str(&self.evaluation_section(epochs));
         card.push_str(&self.use_section());
         card
@@ -120,34 +134,72 @@ fn model_section(model: &Gpt2Config) -> String {
     text
 }
 
-fn training_section(training: &TrainingConfig) -> String {
-    let rows = [
-        ("learning rate", format!("{:e}, {:?}", training.learning_rate, training.lr_scheduler)),
-        ("warm-up steps", training.warmup_steps.to_string()),
+fn training_section(training: &TrainingConfig, recipe: &Recipe) -> String {
+    let stages = recipe.stages.iter().enumerate();
+    let name = |number: usize| match recipe.stages.len() {
+        1 => "schedule".to_string(),
+        _ => format!("stage {}", number + 1),
+    };
+    let mut rows: Vec<(String, String)> =
+        stages.map(|(number, stage)| (name(number), stage_text(stage, recipe))).collect();
+    let common = [
         ("sequences per step", {
             let size = training.per_device_batch_size;
             format!("{size} x {}", training.gradient_accumulation_steps)
         }),
-        ("epochs", training.num_train_epochs.to_string()),
         ("optimizer", {
-            let beta2 = training.adam_beta2;
-            let beta1 = match training.lr_scheduler.schedule(training.warmup_steps) {
-                Schedule::OneCycle(OneCycle { moms: [first, middle, last], .. }) => {
-                    format!("{first} to {middle} to {last}")
-                }
-                _ => training.adam_beta1.to_string(),
+            let adam = match recipe.adam {
+                AdamForm::Torch => "AdamW",
+                AdamForm::Keras => "Keras' Adam",
             };
-            format!("AdamW, betas {beta1} and {beta2}, epsilon {:e}", training.adam_epsilon)
+            let (beta1, beta2) = (training.adam_beta1, training.adam_beta2);
+            let epsilon = training.adam_epsilon;
+            let moves = |stage: &Stage| matches!(stage.schedule, Schedule::OneCycle(_));
+            match recipe.stages.iter().all(moves) {
+                true => format!("{adam}, beta2 {beta2}, epsilon {epsilon:e}"),
+                false => format!("{adam}, betas {beta1} and {beta2}, epsilon {epsilon:e}"),
+            }
         }),
         ("weight decay", training.weight_decay.to_string()),
         ("gradient norm", format!("at most {} ({:?})", training.max_grad_norm, training.clip)),
         ("seed", training.seed.to_string()),
     ];
+    rows.extend(common.map(|(name, value)| (name.to_string(), value)));
     let mut text = String::from("## Training\n\n| | |\n|---|---|\n");
     for (name, value) in rows {
         let _ = writeln!(text, "| {name} | {value} |");
     }
     text.push('\n');
+    text
+}
+
+/// One line about a stage.
+fn stage_text(stage: &Stage, recipe: &Recipe) -> String {
+    let mut text = match stage.length {
+        StageLength::Epochs(epochs) => format!("epochs: {epochs}"),
+        StageLength::Steps(steps) => format!("steps: {steps}"),
+    };
+    let _ = write!(text, ", learning rate {:e}", stage.learning_rate);
+    if let Some(lowest) = stage.lowest_learning_rate {
+        let _ = write!(text, " down to {lowest:e}");
+    }
+    match stage.schedule {
+        Schedule::OneCycle(OneCycle { moms: [first, middle, last], .. }) => {
+            let _ = write!(text, ", one-cycle, beta1 {first} to {middle} to {last}");
+        }
+        Schedule::Linear { warmup_steps } | Schedule::LinearFromZero { warmup_steps } => {
+            let _ = write!(text, ", linear, warm-up steps: {warmup_steps}");
+        }
+        Schedule::Cosine { warmup_steps } => {
+            let _ = write!(text, ", cosine, warm-up steps: {warmup_steps}");
+        }
+        Schedule::Constant { warmup_steps } => {
+            let _ = write!(text, ", constant, warm-up steps: {warmup_steps}");
+        }
+    }
+    if stage.frozen_groups > 0 {
+        let _ = write!(text, ", frozen: {} of {}", stage.frozen_groups, recipe.groups.count());
+    }
     text
 }
 
@@ -176,7 +228,8 @@ mod tests {
         for part in [
             "widget:\n- text: \"Kata \\\"dia\\\": ya\"",
             "| parameters | 124439808 |",
-            "| learning rate | 5e-5, Linear |",
+            "| schedule | epochs: 3, learning rate 5e-5, linear, warm-up steps: 0 |",
+            "| optimizer | AdamW, betas 0.9 and 0.999, epsilon 1e-8 |",
             "| epoch |",
             "6.5000",
         ] {

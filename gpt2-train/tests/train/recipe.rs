@@ -203,3 +203,26 @@ fn a_padding_id_is_never_a_target() {
     let given = Example { input_ids: vec![1, 2, 3], labels: Some(vec![-100, 3, 2]) };
     assert_eq!(given.ignoring(3).labels, Some(vec![-100, -100, 2]));
 }
+
+#[test]
+fn a_recipe_leaves_out_a_token_in_training_and_in_evaluation() {
+    let train = Dataset::new("training", vec![Example::new(vec![5, 0, 6, 0])], &config()).unwrap();
+    let losses = |ignored_token_id, data: &Dataset| {
+        let recipe = Recipe { ignored_token_id, stages: vec![stage(1)], ..Recipe::default() };
+        let trainer = Trainer::with_recipe(options(), recipe).unwrap();
+        let mut first = 0.0;
+        let outcome = trainer.run(model(), data, Some(data), &mut |event| {
+            if let Event::Step(record) = event {
+                first = record.loss;
+            }
+            Ok(())
+        })?;
+        Ok::<_, gpt2_train::Error>((first, outcome.best.unwrap().0.eval_loss))
+    };
+    let masked = train.ignoring(0).unwrap();
+    assert_eq!(losses(Some(0), &train).unwrap(), losses(None, &masked).unwrap());
+    assert_ne!(losses(Some(0), &train).unwrap(), losses(None, &train).unwrap());
+    let padding = Dataset::new("training", vec![Example::new(vec![5, 0, 0])], &config()).unwrap();
+    let message = losses(Some(0), &padding).unwrap_err().to_string();
+    assert!(message.contains("the training data: there is no token to predict"), "{message}");
+}
