@@ -5,7 +5,7 @@ use gpt2_core::{Error as CoreError, Gpt2, Gpt2Batch};
 
 use crate::config::Lengths;
 use crate::logits::LogitsProcessors;
-use crate::probability::{Softmax, has_nan, weight};
+use crate::probability::{Softmax, has_nan, log_softmax, weight};
 use crate::sample::highest;
 use crate::{Error, GenerationConfig, Result, prompt};
 
@@ -72,6 +72,9 @@ pub fn next_tokens(
         let lengths = Lengths::new(config, 0, ids.len(), model_config.n_positions);
         let max_length = lengths.map_or(usize::MAX, |lengths| lengths.end);
         let mut processors = LogitsProcessors::from_config(config, ids.len(), max_length)?;
+        if config.num_beams > 1 {
+            log_softmax(&mut scores);
+        }
         processors.process(&ids, &mut scores);
     }
     most_likely(&scores, top, ids.len())

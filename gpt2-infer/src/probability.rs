@@ -90,6 +90,16 @@ pub(crate) fn log_probability(scores: &[f32], id: u32) -> f64 {
     Softmax::of(scores).log_probability(score)
 }
 
+/// Scores to logarithms of probabilities, which is what beam search gives to processors.
+pub(crate) fn log_softmax(scores: &mut [f32]) {
+    let best = largest(scores);
+    let total: f64 = scores.iter().map(|&score| weight(score, best)).sum();
+    let total = total.ln() as f32;
+    for score in scores {
+        *score = *score - best - total;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -103,7 +103,7 @@ pub struct GenerationArgs {
     /// Padding token; sequences are returned without padding
     #[arg(long, value_name = "ID")]
     pad_token_id: Option<u32>,
-    /// End a text that contains this; repeat it for several
+    /// End a text that contains this; repeat it for several. A stream leaves it out
     #[arg(long = "stop", value_name = "STRING")]
     #[serde(rename = "stop_strings", skip_serializing_if = "Vec::is_empty")]
     stop: Vec<String>,

@@ -20,7 +20,7 @@ pub struct PromptArgs {
     #[arg(long, value_name = "F.jsonl")]
     prompts: Option<PathBuf>,
     /// A prompt as token ids
-    #[arg(long, value_name = "1,2,3", value_delimiter = ',')]
+    #[arg(long, value_name = "1,2,3", value_delimiter = ',', action = clap::ArgAction::Set)]
     prompt_ids: Vec<u32>,
 }
 

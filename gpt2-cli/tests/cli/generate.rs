@@ -153,6 +153,8 @@ fn options_that_cannot_be_used_are_named() {
     let long = vec!["1"; 49].join(",");
     place.refused(&["generate", &folder, "--prompt-ids", &long], &["prompt 0 has 49 tokens"]);
     place.refused(&["generate", &folder, "--prompt-ids", "384"], &["prompt 0 has token id 384"]);
+    let twice = ["generate", &folder, "--prompt-ids", "1", "--prompt-ids", "2"];
+    assert_eq!(place.run(&twice).code, 2);
     place.refused(&["next", &folder, "--prompt-ids", "384"], &["prompt 0 has token id 384"]);
     place.refused(&["next", &folder, "--prompt", "a", "--top", "0"], &["`top` is 0"]);
 }

@@ -8,13 +8,15 @@
 
 mod state;
 
+use gpt2_core::Error as CoreError;
+
 use self::state::Beams;
 use crate::plan::Plan;
 use crate::reader::{Reader, Text};
 use crate::row::{Row, Sequence};
 use crate::stop::Limits;
 use crate::window::readable;
-use crate::{GenerationConfig, Generator, Result};
+use crate::{Error, GenerationConfig, Generator, Result};
 
 /// Continues each prompt by the likeliest texts that `num_beams` beams find.
 ///
@@ -54,12 +56,23 @@ fn search_group(
     let longest = rows.iter().map(|row| readable(row.lengths.end, n_positions)).max();
     let (count, longest) = (rows.len() * config.num_beams, longest.unwrap_or(1));
     let pool = &generator.pool;
-    let mut reader = Reader::new(&generator.model, pool, config.use_cache, count, longest)?;
+    let mut reader = Reader::new(&generator.model, pool, config.use_cache, count, longest)
+        .map_err(|error| no_memory(error, config))?;
     let mut searches: Vec<Beams> = rows.into_iter().map(Beams::new).collect();
     while searches.iter().any(Beams::is_live) {
         step(&mut searches, &mut reader, config, limits)?;
     }
     Ok(searches.into_iter().map(|beams| beams.finish(config.num_return_sequences)).collect())
+}
+
+/// Names the option where there is no memory for so many rows.
+fn no_memory(error: Error, config: &GenerationConfig) -> Error {
+    match error {
+        Error::Core(CoreError::Argument { argument: "max_rows", expected, .. }) => {
+            Error::option("num_beams", config.num_beams, expected)
+        }
+        other => other,
+    }
 }
 
 /// Reads the beams of all prompts in one batch and lets each prompt choose its next ones.

@@ -2,7 +2,7 @@
 
 use crate::config::EarlyStopping;
 use crate::plan::with_room;
-use crate::probability::{largest, weight};
+use crate::probability::{largest, log_softmax};
 use crate::row::{FinishReason, Row, Sequence, no_token};
 use crate::stop::{Limits, StopMatcher};
 use crate::window;
@@ -245,15 +245,5 @@ impl Beams {
             log_probs: None,
         };
         self.finished.into_iter().take(count).map(sequence).collect()
-    }
-}
-
-/// Scores to logarithms of probabilities.
-fn log_softmax(scores: &mut [f32]) {
-    let best = largest(scores);
-    let total: f64 = scores.iter().map(|&score| weight(score, best)).sum();
-    let total = total.ln() as f32;
-    for score in scores {
-        *score = *score - best - total;
     }
 }

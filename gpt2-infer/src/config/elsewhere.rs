@@ -7,7 +7,7 @@ use crate::{Error, Result};
 
 /// Records of how a file was made, the form of Python's results, and what changes only the speed
 /// or concerns only encoder-decoder models: the ids are the same whatever they say.
-const IGNORED: [&str; 30] = [
+const IGNORED: [&str; 28] = [
     "_commit_hash",
     "_from_model_config",
     "_original_object_hash",
@@ -19,8 +19,6 @@ const IGNORED: [&str; 30] = [
     "continuous_batching_config",
     "decoder_start_token_id",
     "disable_compile",
-    "encoder_no_repeat_ngram_size",
-    "encoder_repetition_penalty",
     "generation_kwargs",
     "is_assistant",
     "low_memory",
@@ -50,11 +48,13 @@ enum Neutral {
 }
 
 /// Fields that change the ids, each with the value at which it does not.
-const REFUSED: [(&str, Neutral); 12] = [
+const REFUSED: [(&str, Neutral); 14] = [
     ("assistant_ensemble_weight", Neutral::Null),
     ("constraints", Neutral::Null),
     ("diversity_penalty", Neutral::Number(0.0)),
     ("dola_layers", Neutral::Null),
+    ("encoder_no_repeat_ngram_size", Neutral::Number(0.0)),
+    ("encoder_repetition_penalty", Neutral::Number(1.0)),
     ("force_words_ids", Neutral::Null),
     ("forced_decoder_ids", Neutral::Null),
     ("guidance_scale", Neutral::Number(1.0)),

@@ -18,7 +18,8 @@ impl Temperature {
     /// [`Error::Option`] unless it is a positive number, in single precision too.
     pub fn new(temperature: f64) -> Result<Self> {
         let single = temperature as f32;
-        if !single.is_finite() || single <= 0.0 {
+        // What is smaller than a normal number makes infinities of scores.
+        if !single.is_normal() || single <= 0.0 {
             return Err(Error::option("temperature", temperature, "a positive number"));
         }
         Ok(Self { temperature: single })
@@ -47,7 +48,7 @@ mod tests {
 
     #[test]
     fn only_positive_numbers_are_temperatures() {
-        for temperature in [0.0, -1.0, 1e-60, f64::NAN, f64::INFINITY] {
+        for temperature in [0.0, -1.0, 1e-60, 1e-40, f64::NAN, f64::INFINITY] {
             let error = Temperature::new(temperature).unwrap_err().to_string();
             assert!(error.starts_with("`temperature` is"), "{error}");
         }

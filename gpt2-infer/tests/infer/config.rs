@@ -155,6 +155,9 @@ fn what_is_not_implemented_is_told_from_what_is_wrong() {
     let not_implemented =
         |value| matches!(read(value), Err(gpt2_infer::Error::NotImplemented { .. }));
     assert!(not_implemented(json!({"penalty_alpha": 0.6})));
+    // They look at the prompt of a decoder-only model, too.
+    assert!(not_implemented(json!({"encoder_no_repeat_ngram_size": 1})));
+    assert!(not_implemented(json!({"encoder_repetition_penalty": 1.5})));
     assert!(not_implemented(json!({"num_beam_groups": 2})));
     assert!(!not_implemented(json!({"num_beam_groups": 0})));
     assert!(!not_implemented(json!({"temperature": -1.0})));

@@ -1,6 +1,6 @@
 //! The most likely next tokens.
 
-use gpt2_infer::{Error, GenerationConfig, next_tokens};
+use gpt2_infer::{Error, GenerationConfig, generate, next_tokens};
 
 use crate::support::{POSITIONS, VOCAB, model, sampled};
 
@@ -52,4 +52,23 @@ fn what_cannot_be_read_is_refused() {
     assert!(message(&[4; POSITIONS + 1], 1).starts_with("prompt 0 has 33 tokens"));
     assert!(message(&[VOCAB as u32], 1).starts_with("prompt 0 has token id 101"));
     assert!(message(&[4], 0).starts_with("`top` is 0"));
+}
+
+#[test]
+fn beams_are_processed_as_beam_search_does() {
+    let prompt: Vec<u32> = (0..30).collect();
+    let config = GenerationConfig {
+        num_beams: VOCAB,
+        num_return_sequences: VOCAB,
+        repetition_penalty: 1.7,
+        max_new_tokens: Some(1),
+        ..GenerationConfig::default()
+    };
+    let beams = generate(&model(), std::slice::from_ref(&prompt), &config).unwrap().remove(0);
+    let total: f64 = beams.iter().map(|beam| beam.score.unwrap().exp()).sum();
+    for next in next_tokens(&model(), &prompt, VOCAB, Some(&config)).unwrap() {
+        let beam = beams.iter().find(|beam| beam.continuation() == [next.id]).unwrap();
+        let probability = beam.score.unwrap().exp() / total;
+        assert!((next.probability - probability).abs() < 1e-6, "{next:?} {probability}");
+    }
 }
