@@ -1,6 +1,6 @@
 //! The command line of the short programs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use burn::tensor::Device;

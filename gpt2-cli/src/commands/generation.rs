@@ -33,7 +33,8 @@ pub struct GenerationArgs {
     /// Tokens added to the prompt before the text may end
     #[arg(long, value_name = "N")]
     min_new_tokens: Option<usize>,
-    /// Draw each token at random instead of taking the likeliest [alone: true; `=` can be a space]
+    /// Draw each token at random instead of taking the likeliest; alone it is true, and `=` can be a
+    /// space
     #[arg(
         long,
         value_name = "BOOL",
@@ -49,7 +50,7 @@ pub struct GenerationArgs {
     #[arg(long, value_name = "X", value_parser = finite)]
     length_penalty: Option<f64>,
     /// End beam search with the first `--num-beams` texts (true), when better ones are unlikely
-    /// (false), or when none can come (never) [alone: true; `=` can be a space]
+    /// (false), or when none can come (never); alone it is true, and `=` can be a space
     #[arg(
         long,
         value_name = "WHEN",

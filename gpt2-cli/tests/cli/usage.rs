@@ -77,7 +77,10 @@ fn the_help_of_every_command_names_its_options_and_defaults() {
         ("devices", &["--device", "--threads"][..]),
         ("info", &["<MODEL>", "--json"]),
         ("generate", &["--prompts", "--max-new-tokens", "--do-sample", "--stream", "--seed"]),
-        ("generate", &["--early-stopping[=<WHEN>]", "[alone: true", "values: true, false, never]"]),
+        (
+            "generate",
+            &["--early-stopping[=<WHEN>]", "alone it is true", "values: true, false, never]"],
+        ),
         ("next", &["--top", "[default: 1]", "--processed"]),
         ("eval", &["--block-size", "--stride", "[default: 8]", "[default: the model's context]"]),
         ("forward", &["--hidden-states", "--attentions", "--gradients"]),
