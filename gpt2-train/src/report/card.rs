@@ -6,7 +6,7 @@ use gpt2_core::Gpt2Config;
 
 use super::table::{duration, markdown_table};
 use crate::config::TrainingConfig;
-use crate::optim::AdamForm;
+use crate::optim::{AdamForm, ClipMode};
 use crate::recipe::{Recipe, Stage, StageLength};
 use crate::record::EpochRecord;
 use crate::schedule::{OneCycle, Schedule};
@@ -161,7 +161,16 @@ fn training_section(training: &TrainingConfig, recipe: &Recipe) -> String {
             }
         }),
         ("weight decay", training.weight_decay.to_string()),
-        ("gradient norm", format!("at most {} ({:?})", training.max_grad_norm, training.clip)),
+        ("gradient norm", {
+            let of = match training.clip {
+                ClipMode::Global => "all together",
+                ClipMode::PerTensor => "each tensor",
+            };
+            match training.max_grad_norm {
+                0.0 => "not limited".to_string(),
+                most => format!("at most {most} ({of})"),
+            }
+        }),
         ("seed", training.seed.to_string()),
     ];
     rows.extend(common.map(|(name, value)| (name.to_string(), value)));
@@ -229,6 +238,7 @@ mod tests {
             "widget:\n- text: \"Kata \\\"dia\\\": ya\"",
             "| parameters | 124439808 |",
             "| schedule | epochs: 3, learning rate 5e-5, linear, warm-up steps: 0 |",
+            "| gradient norm | at most 1 (all together) |",
             "| optimizer | AdamW, betas 0.9 and 0.999, epsilon 1e-8 |",
             "| epoch |",
             "6.5000",
