@@ -53,6 +53,20 @@ impl Drafter {
         })
     }
 
+    /// Reads prompts once for all rows that continue them, which `places` tells.
+    ///
+    /// # Errors
+    /// When the draft model fails.
+    pub fn read_prompts(&mut self, prompts: &[Text<'_>], places: &[usize]) -> Result<()> {
+        match self {
+            Self::Model(draft) if prompts.iter().all(|prompt| draft.sees(prompt.visible)) => {
+                draft.reader.scores(prompts)?;
+                draft.reader.rearrange(places)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Tokens that may follow each of the rows; never so many that they would not fit.
     ///
     /// # Errors
@@ -93,6 +107,11 @@ impl Drafter {
 }
 
 impl DraftModel {
+    /// Whether all that the model sees fits the draft's context.
+    fn sees(&self, visible: &[u32]) -> bool {
+        visible.len() <= self.reader.n_positions()
+    }
+
     /// Goes on with every row until it is unsure or has guessed enough.
     ///
     /// It draws with a copy of the row's own generator, the numbers that the model will choose with:
@@ -104,7 +123,7 @@ impl DraftModel {
     ) -> Result<Vec<Vec<u32>>> {
         let n_positions = self.reader.n_positions();
         let begun: Vec<usize> = rows.iter().map(|row| row.ids.len()).collect();
-        if rows.iter().any(|row| row.visible().len() > n_positions) {
+        if !rows.iter().all(|row| self.sees(row.visible())) {
             return Ok(vec![Vec::new(); rows.len()]);
         }
         let most = rows.iter().map(|row| {

@@ -147,6 +147,7 @@ impl Session {
             return Ok(scores);
         }
         self.reader.rearrange(&places)?;
+        self.drafter.read_prompts(&texts, &places)?;
         let vocab = self.reader.vocab_size();
         let of_text = |&text: &usize| &scores[text * vocab..][..vocab];
         Ok(places.iter().flat_map(of_text).copied().collect())

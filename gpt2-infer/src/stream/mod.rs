@@ -19,7 +19,7 @@ use crate::{Error, FinishReason, GenerationConfig, Generator, Result, Sequence, 
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct TextPiece {
-    /// Whole characters; empty only where the text ends.
+    /// Whole characters; empty only where the text ends, and before an error.
     pub text: String,
     /// The tokens that were chosen since the last piece. Their text need not be that of the piece: a
     /// character may be waiting for its other bytes, or the beginning of what may become a
@@ -45,6 +45,8 @@ pub struct TextStream {
     held: HeldText,
     prompt_text: String,
     ended: bool,
+    /// What has ended it, where a piece had to come before.
+    failed: Option<Error>,
 }
 
 impl TextStream {
@@ -74,7 +76,7 @@ impl TextStream {
             prompt_text.extend(decoder.push(id)?);
         }
         held.was_shown(&prompt_text);
-        Ok(Self { session, decoder: Some(decoder), held, prompt_text, ended: false })
+        Ok(Self { session, decoder: Some(decoder), held, prompt_text, ended: false, failed: None })
     }
 
     /// The prompt's ids as they were read: the begin-of-text token for an empty prompt, and the last
@@ -146,10 +148,18 @@ impl Iterator for TextStream {
                 }
                 Err(error) => {
                     self.ended = true;
-                    return Some(Err(error));
+                    if tokens.is_empty() {
+                        return Some(Err(error));
+                    }
+                    self.failed = Some(error);
+                    return Some(Ok(TextPiece {
+                        text: String::new(),
+                        tokens,
+                        finish_reason: None,
+                    }));
                 }
             }
         }
-        None
+        self.failed.take().map(Err)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_core::Stream;
-use gpt2_infer::logits::LogitsProcessor;
+use gpt2_infer::logits::{EXCLUDED, LogitsProcessor};
 use gpt2_infer::{AsyncTextStream, Error, FinishReason, GenerationConfig, Generator, TextPiece};
 
 use crate::support::{greedy, model, sampled, text_model};
@@ -64,6 +64,34 @@ fn stop_strings_never_leak() {
         }
     }
     assert!(stopped > 10, "{stopped}");
+}
+
+/// Lets one token follow the prompt, and none follow it.
+#[derive(Debug, Clone)]
+struct Only(u32);
+
+impl LogitsProcessor for Only {
+    fn process(&mut self, ids: &[u32], scores: &mut [f32]) {
+        let score = scores[self.0 as usize];
+        scores.fill(EXCLUDED);
+        if ids.len() == 1 {
+            scores[self.0 as usize] = score;
+        }
+    }
+}
+
+#[test]
+fn tokens_without_a_text_come_before_an_error() {
+    let (tokenizer, model) = text_model();
+    // The first byte of a character of four.
+    let byte = tokenizer.token_to_id("ð").unwrap();
+    let generator = Generator::new(&model).with_tokenizer(&tokenizer).with_processor(Only(byte));
+    let mut stream = generator.stream(&[260], &greedy(9), false).unwrap();
+    let piece = stream.next().unwrap().unwrap();
+    assert_eq!(piece.text, "");
+    assert_eq!(piece.tokens.iter().map(|token| token.id).collect::<Vec<_>>(), [byte]);
+    assert!(matches!(stream.next(), Some(Err(Error::NoToken { length: 2, .. }))));
+    assert!(stream.next().is_none());
 }
 
 #[test]
