@@ -126,15 +126,10 @@ fn extract(
     layer: usize,
     pooling: Pooling,
 ) -> Result<()> {
-    let width = batch.first().map_or(0, |row| row.ids.len());
     let device = model.device();
     // Padding behind a text is invisible to it, so there is no need to mask it out.
-    let padded = batch.iter().flat_map(|row| {
-        let padding = width - row.ids.len();
-        row.ids.iter().map(|&id| id as i32).chain(std::iter::repeat_n(0, padding))
-    });
-    let ids = TensorData::new(padded.collect::<Vec<i32>>(), [batch.len(), width]);
-    let input = Gpt2Batch::from_tensor(Tensor::from_data(ids, &device));
+    let ids: Vec<Vec<u32>> = batch.iter().map(|row| row.ids.clone()).collect();
+    let input = Gpt2Batch::right_padded(&ids, model.config(), &device)?;
     let hidden = model.hidden_state(&input, layer); // [batch, width, embd]
     let [count, width, embd] = hidden.dims();
 

@@ -1,11 +1,14 @@
 //! The most likely next tokens.
 
 use burn::module::Module;
-use gpt2_core::{Error as CoreError, Gpt2, Gpt2Batch};
+use gpt2_core::Gpt2;
 
 use crate::config::Lengths;
 use crate::logits::LogitsProcessors;
+use crate::pool::CachePool;
 use crate::probability::{Softmax, has_nan, log_softmax, weight};
+use crate::reader::{Reader, Text};
+use crate::row::no_token;
 use crate::sample::highest;
 use crate::{Error, GenerationConfig, Result, prompt};
 
@@ -66,7 +69,9 @@ pub fn next_tokens(
         }
         None => prompt::prepare_whole(0, prompt_ids, model_config)?,
     };
-    let mut scores = last_scores(model, &ids)?;
+    // A single reading has no use for a cache.
+    let mut reader = Reader::new(&model.valid(), &CachePool::default(), false, 1, ids.len())?;
+    let mut scores = reader.scores(&[Text { visible: &ids, guessed: &[] }])?;
     if let Some(config) = processed {
         // Where nothing could be generated, there is no end at which a token is forced.
         let lengths = Lengths::new(config, 0, ids.len(), model_config.n_positions);
@@ -80,21 +85,10 @@ pub fn next_tokens(
     most_likely(&scores, top, ids.len())
 }
 
-/// Scores of the token after `ids`, `[vocab]`.
-fn last_scores(model: &Gpt2, ids: &[u32]) -> Result<Vec<f32>> {
-    let model = model.valid();
-    let batch = Gpt2Batch::new(&[ids.to_vec()], model.config(), &model.device())?;
-    let hidden = model.hidden(&batch).narrow(1, ids.len() - 1, 1); // [1, 1, embd]
-    Ok(model.head(hidden).try_into_vec_as::<f32>().map_err(CoreError::compute)?)
-}
-
 fn most_likely(scores: &[f32], top: usize, length: usize) -> Result<Vec<Candidate>> {
     let Softmax { largest: best, total, .. } = Softmax::of(scores);
-    if has_nan(scores) || best == f32::INFINITY {
-        return Err(Error::NoToken { length, reason: "the model's scores are not finite" });
-    }
-    if best == f32::NEG_INFINITY {
-        return Err(Error::NoToken { length, reason: "the options exclude all of them" });
+    if has_nan(scores) || !best.is_finite() {
+        return Err(no_token(scores, length));
     }
     let candidate = |id| {
         let probability = weight(scores[id as usize], best) / total;

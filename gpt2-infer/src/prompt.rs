@@ -8,7 +8,7 @@ use crate::{Error, GenerationConfig, Result};
 /// The prompt as it will be continued: checked, and cut where `truncate_prompt` says so.
 ///
 /// # Errors
-/// As [`prepare`].
+/// As [`prepare`] and [`check_length`].
 pub(crate) fn to_continue(
     index: usize,
     prompt: &[u32],
@@ -20,6 +20,7 @@ pub(crate) fn to_continue(
         let kept = kept(config, ids.len(), model.n_positions);
         ids.drain(..ids.len() - kept);
     }
+    check_length(index, ids.len(), model)?;
     Ok(ids)
 }
 

@@ -153,13 +153,7 @@ impl Row {
             Some(stop) => stop.push(id)?,
             None => false,
         };
-        Ok(if eos_token_id.contains(&id) {
-            Some(FinishReason::Eos)
-        } else if stopped {
-            Some(FinishReason::StopString)
-        } else {
-            (self.room() == 0).then_some(FinishReason::Length)
-        })
+        Ok(end_reason(eos_token_id.contains(&id), stopped, self.room() == 0))
     }
 
     /// The sequence as it is; unfinished ones were cancelled.
@@ -172,6 +166,16 @@ impl Row {
             log_probs: self.log_probs,
         }
     }
+}
+
+/// Why a text ends of itself, the first reason that holds.
+pub(crate) fn end_reason(is_eos: bool, is_stopped: bool, is_full: bool) -> Option<FinishReason> {
+    let reasons = [
+        (is_eos, FinishReason::Eos),
+        (is_stopped, FinishReason::StopString),
+        (is_full, FinishReason::Length),
+    ];
+    reasons.into_iter().find(|(holds, _)| *holds).map(|(_, reason)| reason)
 }
 
 /// Why nothing could be chosen from these scores.

@@ -7,7 +7,7 @@ use crate::plan::Plan;
 use crate::reader::{Reader, Text};
 use crate::row::{FinishReason, Row, Sequence, Token};
 use crate::stop::Limits;
-use crate::window::{readable, slide};
+use crate::window::{longest_reading, slide};
 use crate::{Error, GenerationConfig, Generator, Result};
 
 /// Generates all sequences of all prompts, group by group.
@@ -82,9 +82,8 @@ impl Session {
         config: &GenerationConfig,
         limits: Limits,
     ) -> Result<Self> {
-        let n_positions = generator.model.config().n_positions;
-        let longest = rows.iter().map(|row| readable(row.lengths.end, n_positions)).max();
-        let (count, longest) = (rows.len(), longest.unwrap_or(1));
+        let longest = longest_reading(&rows, generator.model.config().n_positions);
+        let count = rows.len();
         let reader =
             Reader::new(&generator.model, &generator.pool, config.use_cache, count, longest)?;
         Ok(Self {

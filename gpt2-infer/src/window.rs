@@ -25,6 +25,12 @@ pub(crate) fn slide(row: &mut Row, config: &GenerationConfig, n_positions: usize
     std::mem::replace(&mut row.start, start) != start
 }
 
+/// The most tokens that are read of any of these rows.
+pub(crate) fn longest_reading(rows: &[Row], n_positions: usize) -> usize {
+    let readings = rows.iter().map(|row| readable(row.lengths.end, n_positions));
+    readings.max().unwrap_or(1)
+}
+
 /// The most tokens that are read of a text which ends with `end` tokens: the last is not.
 pub(crate) fn readable(end: usize, n_positions: usize) -> usize {
     end.saturating_sub(1).clamp(1, n_positions)

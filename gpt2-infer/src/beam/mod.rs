@@ -15,7 +15,7 @@ use crate::plan::Plan;
 use crate::reader::{Reader, Text};
 use crate::row::{Row, Sequence};
 use crate::stop::Limits;
-use crate::window::readable;
+use crate::window::longest_reading;
 use crate::{Error, GenerationConfig, Generator, Result};
 
 /// Continues each prompt by the likeliest texts that `num_beams` beams find.
@@ -52,9 +52,8 @@ fn search_group(
     config: &GenerationConfig,
     limits: &Limits,
 ) -> Result<Vec<Vec<Sequence>>> {
-    let n_positions = generator.model.config().n_positions;
-    let longest = rows.iter().map(|row| readable(row.lengths.end, n_positions)).max();
-    let (count, longest) = (rows.len() * config.num_beams, longest.unwrap_or(1));
+    let longest = longest_reading(&rows, generator.model.config().n_positions);
+    let count = rows.len() * config.num_beams;
     let pool = &generator.pool;
     let mut reader = Reader::new(&generator.model, pool, config.use_cache, count, longest)
         .map_err(|error| no_memory(error, config))?;
@@ -85,11 +84,8 @@ fn step(
     let mut live: Vec<&mut Beams> = searches.iter_mut().filter(|beams| beams.is_live()).collect();
     let mut place = 0;
     for beams in &mut live {
-        let slid = beams.slide(config, reader.n_positions());
-        for place in place..place + beams.width() {
-            if slid {
-                reader.keep(place, 0);
-            }
+        if beams.slide(config, reader.n_positions()) {
+            (place..place + beams.width()).for_each(|place| reader.keep(place, 0));
         }
         place += beams.width();
     }

@@ -2,8 +2,8 @@
 
 use crate::config::EarlyStopping;
 use crate::plan::with_room;
-use crate::probability::{largest, log_softmax};
-use crate::row::{FinishReason, Row, Sequence, no_token};
+use crate::probability::{has_nan, largest, log_softmax};
+use crate::row::{FinishReason, Row, Sequence, end_reason, no_token};
 use crate::stop::{Limits, StopMatcher};
 use crate::window;
 use crate::{GenerationConfig, Result};
@@ -121,7 +121,7 @@ impl Beams {
         let texts: Vec<&[u32]> = self.running.iter().map(|beam| beam.ids.as_slice()).collect();
         self.row.processors.process_beams(&texts, scores);
         for (beam, scores) in self.running.iter().zip(scores.chunks_exact_mut(vocab)) {
-            if largest(scores) == f32::INFINITY || scores.iter().any(|score| score.is_nan()) {
+            if largest(scores) == f32::INFINITY || has_nan(scores) {
                 return Err(no_token(scores, beam.ids.len()));
             }
             for score in scores {
@@ -151,15 +151,9 @@ impl Beams {
         let beam = &self.running[candidate.beam];
         let mut stop = beam.stop.clone();
         let stopped = stop.as_mut().map_or(Ok(false), |stop| stop.push(candidate.id))?;
-        let reason = if config.eos_token_id.contains(&candidate.id) {
-            Some(FinishReason::Eos)
-        } else if stopped {
-            Some(FinishReason::StopString)
-        } else if beam.ids.len() + 1 >= self.row.lengths.end {
-            Some(FinishReason::Length)
-        } else {
-            reached
-        };
+        let is_eos = config.eos_token_id.contains(&candidate.id);
+        let is_full = beam.ids.len() + 1 >= self.row.lengths.end;
+        let reason = end_reason(is_eos, stopped, is_full).or(reached);
         Ok(Continuation { candidate, stop, reason })
     }
 

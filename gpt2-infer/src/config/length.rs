@@ -16,25 +16,23 @@ pub(crate) struct Lengths {
 }
 
 impl Lengths {
-    /// The lengths of a sequence with a prompt of `prompt` tokens, each sequence by itself: in a
+    /// The lengths of a sequence with a prompt of `prompt` tokens, which fit the context
+    /// ([`prompt::check_length`](crate::prompt::check_length)), each sequence by itself: in a
     /// batch `transformers` counts the padding of a shorter prompt as if it were text.
     ///
     /// The last token of a text is never read, so a text may be one token longer than the
     /// context; with `sliding_window` it may have any length.
     ///
     /// # Errors
-    /// [`Error::Prompt`] when the prompt is longer than the context, [`Error::Option`] when
-    /// nothing could be added, or more than fits the context, or less than the minimum.
+    /// [`Error::Prompt`] when the prompt fills the context and no length is given,
+    /// [`Error::Option`] when nothing could be added, or more than fits the context, or less than
+    /// the minimum.
     pub fn new(
         config: &GenerationConfig,
         index: usize,
         prompt: usize,
         n_positions: usize,
     ) -> Result<Self> {
-        if prompt > n_positions {
-            let expected = format!("at most n_positions = {n_positions}");
-            return Err(Error::prompt(index, format!("{prompt} tokens"), expected));
-        }
         let longest = match config.sliding_window {
             Some(_) => LONGEST,
             None => n_positions + 1,
