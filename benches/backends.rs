@@ -66,12 +66,12 @@ fn train(model: &gpt2_core::Gpt2, batch: usize, seq: usize, steps: usize) -> Dur
     .expect("the options are valid");
     let mut start = None;
     trainer
-        .run(model.clone(), &data, None, &mut |event| {
+        .run(model.clone(), &data, None, &mut |event: &gpt2_train::Event, _: &gpt2_core::Gpt2| {
             if let gpt2_train::Event::Step(_) = event {
                 // Reading the loss and the norm of the gradient has waited for the device.
                 start.get_or_insert_with(std::time::Instant::now);
             }
-            Ok(())
+            Ok(gpt2_train::Control::Continue)
         })
         .expect("the run ends");
     model.device().sync().expect("the device works");

@@ -7,7 +7,7 @@ use gpt2_core::pretrained::ModelToSave;
 use gpt2_core::tokenizer::{Tokenizer, TrainBpeOptions};
 use gpt2_core::weights::StoredDType;
 use gpt2_core::{Gpt2, Gpt2Config};
-use gpt2_train::{Dataset, Example, Trainer, TrainingConfig};
+use gpt2_train::{Dataset, Example, NoCallback, Trainer, TrainingConfig};
 
 use crate::Failure;
 
@@ -60,5 +60,5 @@ fn train(model: Gpt2, tokenizer: &Tokenizer, text: &str) -> Result<Gpt2, Failure
         dropout: Some(0.0),
         ..TrainingConfig::default()
     })?;
-    Ok(trainer.run(model, &data, None, &mut |_| Ok(()))?.model)
+    Ok(trainer.run(model, &data, None, &mut NoCallback)?.model)
 }

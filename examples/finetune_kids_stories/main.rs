@@ -40,16 +40,13 @@ fn run(options: &Options) -> Result<(), Failure> {
     let device = options.device.as_deref().map_or_else(device::best, device::by_name)?;
     let start = Start::new(options, &device)?;
     let config = start.model.config();
-    let unigram = unigram_loss(&start.train, &start.valid, config.vocab_size);
+    let unigram = unigram_loss(&start.train, &start.valid, config.vocab_size)?;
     println!("{}", start.describe());
     println!("A unigram model of the same corpus: validation loss {unigram:.4}.\n");
 
     let mut progress = TrainingProgress::new(options.quiet);
     let outcome =
-        trainer.run(start.model.clone(), &start.train, Some(&start.valid), &mut |event| {
-            progress.show(&event);
-            Ok(())
-        })?;
+        trainer.run(start.model.clone(), &start.train, Some(&start.valid), &mut progress)?;
     progress.finish();
     println!("{}", epoch_table(&outcome.epochs));
     report(&outcome, unigram);

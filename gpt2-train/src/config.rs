@@ -65,6 +65,9 @@ pub struct TrainingConfig {
     /// Evaluate every N steps, besides at the end of every epoch
     #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
     pub eval_steps: Option<usize>,
+    /// Evaluate before the first step too
+    #[cfg_attr(feature = "clap", arg(long))]
+    pub eval_on_start: bool,
     /// Stop after N evaluations without a better loss
     #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
     pub early_stopping_patience: Option<usize>,
@@ -93,6 +96,7 @@ impl Default for TrainingConfig {
             seed: 42,
             shuffle: true,
             eval_steps: None,
+            eval_on_start: false,
             early_stopping_patience: None,
             load_best_model_at_end: false,
         }

@@ -31,38 +31,84 @@ pub struct Evaluation {
 /// the evaluation with an error.
 ///
 /// # Errors
-/// [`gpt2_core::Error::Compute`] when the device fails; what `progress` returns.
+/// [`gpt2_core::Error::Compute`] when the device fails; [`Error::Io`](crate::Error::Io) when the
+/// data can no longer be read; what `progress` returns.
 pub fn evaluate(
     model: &Gpt2,
     data: &Dataset,
     batch_size: usize,
     mut progress: impl FnMut(usize) -> Result<()>,
 ) -> Result<Evaluation> {
-    let start = Instant::now();
-    let device = model.device();
-    // Rows of like length share a batch, so that little is padded.
-    let mut rows: Vec<&Example> = data.examples().iter().collect();
-    rows.sort_by_key(|example| std::cmp::Reverse(example.input_ids.len()));
-    let (mut loss, mut hits, mut done) = (0.0, 0, 0);
-    for rows in rows.chunks(batch_size.max(1)) {
-        let parts = parallel::parts(rows, &device);
-        for result in parallel::map(&parts, |_, rows| loss_and_hits(model, rows, &device)) {
-            let (part_loss, part_hits) = result?;
-            loss += part_loss;
-            hits += part_hits;
-        }
-        done += rows.len();
-        progress(done)?;
+    let mut sums = Sums::new(data);
+    sums.add_all(model, data, batch_size, |done| progress(done).map(|()| true))?;
+    Ok(sums.finish())
+}
+
+/// As [`evaluate`], but `None` when `go_on` has said no.
+pub(crate) fn evaluate_while(
+    model: &Gpt2,
+    data: &Dataset,
+    batch_size: usize,
+    go_on: impl FnMut(usize) -> Result<bool>,
+) -> Result<Option<Evaluation>> {
+    let mut sums = Sums::new(data);
+    let whole = sums.add_all(model, data, batch_size, go_on)?;
+    Ok(whole.then(|| sums.finish()))
+}
+
+/// What is summed over the batches.
+struct Sums {
+    start: Instant,
+    loss: f64,
+    hits: i64,
+    tokens: usize,
+}
+
+impl Sums {
+    fn new(data: &Dataset) -> Self {
+        Self { start: Instant::now(), loss: 0.0, hits: 0, tokens: data.scored() }
     }
-    let tokens = data.scored();
-    let loss = loss / tokens as f64;
-    Ok(Evaluation {
-        loss,
-        perplexity: loss.exp(),
-        accuracy: hits as f64 / tokens as f64,
-        tokens,
-        seconds: start.elapsed().as_secs_f64(),
-    })
+
+    /// Says whether it went through to the end.
+    fn add_all(
+        &mut self,
+        model: &Gpt2,
+        data: &Dataset,
+        batch_size: usize,
+        mut go_on: impl FnMut(usize) -> Result<bool>,
+    ) -> Result<bool> {
+        let device = model.device();
+        // Rows of like length share a batch, so that little is padded.
+        let mut order: Vec<usize> = (0..data.len()).collect();
+        order.sort_by_key(|&index| std::cmp::Reverse(data.length_of(index)));
+        let mut done = 0;
+        for batch in order.chunks(batch_size.max(1)) {
+            let rows = batch.iter().map(|&row| data.example(row)).collect::<Result<Vec<_>>>()?;
+            let rows: Vec<&Example> = rows.iter().map(AsRef::as_ref).collect();
+            let parts = parallel::parts(&rows, &device);
+            for result in parallel::map(&parts, |_, rows| loss_and_hits(model, rows, &device)) {
+                let (loss, hits) = result?;
+                self.loss += loss;
+                self.hits += hits;
+            }
+            done += rows.len();
+            if !go_on(done)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn finish(self) -> Evaluation {
+        let loss = self.loss / self.tokens as f64;
+        Evaluation {
+            loss,
+            perplexity: loss.exp(),
+            accuracy: self.hits as f64 / self.tokens as f64,
+            tokens: self.tokens,
+            seconds: self.start.elapsed().as_secs_f64(),
+        }
+    }
 }
 
 /// Summed loss, and number of right guesses, over some rows.

@@ -3,7 +3,7 @@
 //! - [`data`] reads documents, cuts them into sequences ([`Example`]) and holds some out;
 //!   [`Dataset`] checks them against a model.
 //! - [`TrainingConfig`] has the numbers of a recipe, under the names of `TrainingArguments`;
-//!   [`Trainer`] runs it and reports every [`Event`]; [`Outcome`] is what it leaves.
+//!   [`Trainer`] runs it and tells a [`Callback`] every [`Event`]; [`Outcome`] is what it leaves.
 //! - [`Recipe`] is for what one set of numbers cannot say: stages, layer groups that are unfrozen
 //!   one after the other, rates that differ between them, Keras' Adam; [`RecipeFile`] is one as TOML.
 //! - [`transfer_vocabulary`] gives a trained model another tokenizer, to go on in another language.
@@ -14,7 +14,7 @@
 //! # Example
 //! ```
 //! use gpt2_core::{Gpt2, Gpt2Config, device};
-//! use gpt2_train::{Dataset, Event, Trainer, TrainingConfig, data};
+//! use gpt2_train::{Control, Dataset, Event, Trainer, TrainingConfig, data};
 //!
 //! # fn main() -> gpt2_train::Result<()> {
 //! let config = Gpt2Config { vocab_size: 50, n_embd: 16, n_layer: 1, n_head: 2, ..Gpt2Config::gpt2() };
@@ -22,17 +22,18 @@
 //! let text: Vec<u32> = (0..640).map(|at| at % 50).collect();
 //! let train = Dataset::new("training", data::blocks(&[text], None, 32), &config)?;
 //! let recipe = TrainingConfig { num_train_epochs: 2.0, learning_rate: 1e-2, ..Default::default() };
-//! let outcome = Trainer::new(recipe)?.run(model, &train, None, &mut |event| {
+//! let outcome = Trainer::new(recipe)?.run(model, &train, None, &mut |event: &Event, _: &Gpt2| {
 //!     if let Event::Step(record) = event {
 //!         println!("step {}: loss {:.3}", record.step, record.loss);
 //!     }
-//!     Ok(())
+//!     Ok(Control::Continue)
 //! })?;
 //! assert!(outcome.epochs[1].training_loss < outcome.epochs[0].training_loss);
 //! # Ok(())
 //! # }
 //! ```
 
+pub mod callback;
 pub mod config;
 pub mod data;
 pub mod error;
@@ -51,6 +52,7 @@ pub mod trainer;
 pub mod transfer;
 pub mod unigram;
 
+pub use callback::{Callback, Callbacks, Control, NoCallback};
 pub use config::TrainingConfig;
 pub use data::{Dataset, Example};
 pub use error::{Error, Result};

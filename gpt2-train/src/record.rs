@@ -1,6 +1,6 @@
 //! What a run reports while it goes.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::evaluate::Evaluation;
 
@@ -35,7 +35,7 @@ pub struct StepRecord {
 }
 
 /// One evaluation.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EvaluationRecord {
     /// Steps done.
     pub step: usize,
@@ -65,12 +65,14 @@ impl EvaluationRecord {
 }
 
 /// One row of the card's table.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
+    /// Steps done.
+    pub step: usize,
     /// Epochs done; a fraction where a run ends inside an epoch.
     pub epoch: f64,
-    /// Mean loss per token over the epoch's steps, in nats.
-    pub training_loss: f64,
+    /// Mean loss per token over the epoch's steps, in nats; none for the row before the first step.
+    pub training_loss: Option<f64>,
     /// The evaluation at its end, where there is validation data.
     pub evaluation: Option<EvaluationRecord>,
     /// Wall-clock time of the epoch, evaluation included.
@@ -78,12 +80,14 @@ pub struct EpochRecord {
 }
 
 /// Something that happened in a run, for progress bars, logs and files.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The run starts.
+    /// The run starts or goes on.
     Started {
-        /// Optimizer steps that it will make.
+        /// Steps that were done before: 0, or that of the checkpoint.
+        step: usize,
+        /// Optimizer steps in all.
         total_steps: usize,
     },
     /// An optimizer step is done.

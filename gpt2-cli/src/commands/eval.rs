@@ -37,7 +37,7 @@ pub fn run(args: &EvalArgs, global: &Global) -> Outcome {
     let folder = global.open(&args.model)?;
     let dataset = dataset(args, &folder)?;
     let model = folder.model(&global.device()?)?;
-    let bar = bar(dataset.examples().len(), global.quiet);
+    let bar = bar(dataset.len(), global.quiet);
     let found = evaluate(&model, &dataset, args.per_device_batch_size, |done| {
         bar.set_position(done as u64);
         Ok(())

@@ -11,7 +11,7 @@ use gpt2_core::weights::StoredDType;
 use gpt2_core::{Gpt2, Gpt2Config};
 use gpt2_train::data::{Document, block_size, blocks, read_documents, split};
 use gpt2_train::report::{MetricsWriter, ModelCard, TrainingProgress, epoch_table};
-use gpt2_train::{Dataset, Recipe, RecipeFile, Trainer, TrainingConfig, recipe_toml};
+use gpt2_train::{Callbacks, Dataset, Recipe, RecipeFile, Trainer, TrainingConfig, recipe_toml};
 use serde_json::{Map, Value, json};
 
 use super::corpus::{read_all, tokenize};
@@ -103,10 +103,12 @@ pub fn run(args: &TrainArgs, global: &Global) -> Outcome {
     write_folder(&args.output, |folder| -> Outcome {
         let mut metrics = MetricsWriter::create(folder.join("metrics.jsonl"))?;
         let mut progress = TrainingProgress::new(global.quiet);
-        let outcome = trainer.run(start.model.clone(), &train, valid.as_ref(), &mut |event| {
-            progress.show(&event);
-            metrics.write(&event)
-        });
+        let outcome = trainer.run(
+            start.model.clone(),
+            &train,
+            valid.as_ref(),
+            &mut Callbacks(vec![&mut progress, &mut metrics]),
+        );
         progress.finish();
         let outcome = outcome?;
         let model = outcome.model.config();
@@ -150,6 +152,7 @@ fn check_validation(args: &TrainArgs) -> Outcome {
     let recipe = &args.recipe;
     for (option, given) in [
         ("eval_steps", recipe.eval_steps.is_some()),
+        ("eval_on_start", recipe.eval_on_start),
         ("early_stopping_patience", recipe.early_stopping_patience.is_some()),
         ("load_best_model_at_end", recipe.load_best_model_at_end),
     ] {

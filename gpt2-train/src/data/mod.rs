@@ -2,12 +2,14 @@
 
 mod batch;
 mod blocks;
+mod dataset;
 mod document;
 mod order;
 mod split;
 
 pub use batch::ClmBatch;
 pub use blocks::{block_size, blocks, join, window_examples};
+pub use dataset::Dataset;
 pub use document::{Document, parse_jsonl, read_documents, read_text};
 pub use order::epoch_order;
 pub use split::split;
@@ -76,55 +78,6 @@ impl Example {
     #[must_use]
     pub fn scored(&self) -> usize {
         (0..self.input_ids.len()).filter(|&position| self.target(position).is_some()).count()
-    }
-}
-
-/// Sequences that have been checked against a model.
-#[derive(Debug, Clone)]
-pub struct Dataset {
-    set: &'static str,
-    examples: Vec<Example>,
-    scored: usize,
-}
-
-impl Dataset {
-    /// Checks every sequence: length, ids, labels.
-    ///
-    /// # Errors
-    /// [`Error::Dataset`] when there is nothing to predict; what [`Example::check`] says of each.
-    pub fn new(set: &'static str, examples: Vec<Example>, config: &Gpt2Config) -> Result<Self> {
-        examples.iter().try_for_each(|example| example.check(set, config))?;
-        Self::of_checked(set, examples)
-    }
-
-    fn of_checked(set: &'static str, examples: Vec<Example>) -> Result<Self> {
-        let scored = examples.iter().map(Example::scored).sum();
-        if scored == 0 {
-            let reason = "there is no token to predict; two tokens are the least".to_string();
-            return Err(Error::Dataset { set, reason });
-        }
-        Ok(Self { set, examples, scored })
-    }
-
-    /// The same sequences, in which predicting `id` never counts; see [`Example::ignoring`].
-    ///
-    /// # Errors
-    /// [`Error::Dataset`] when nothing else is to be predicted.
-    pub fn ignoring(&self, id: u32) -> Result<Self> {
-        let examples = self.examples.iter().map(|example| example.clone().ignoring(id));
-        Self::of_checked(self.set, examples.collect())
-    }
-
-    /// The sequences.
-    #[must_use]
-    pub fn examples(&self) -> &[Example] {
-        &self.examples
-    }
-
-    /// Number of predictions that count, over all sequences.
-    #[must_use]
-    pub fn scored(&self) -> usize {
-        self.scored
     }
 }
 

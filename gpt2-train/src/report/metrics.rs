@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use gpt2_core::Gpt2;
 use serde::Serialize;
 
+use crate::callback::{Callback, Control};
 use crate::record::Event;
 use crate::{Error, Result};
 
@@ -27,23 +29,23 @@ impl MetricsWriter {
         Ok(Self { path, file: BufWriter::new(file) })
     }
 
-    /// Writes the line of a step or an evaluation; other events have none.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when the disk is full or gone.
-    pub fn write(&mut self, event: &Event) -> Result<()> {
-        match event {
-            Event::Step(record) => self.line(record),
-            Event::Evaluated(record) => self.line(record),
-            _ => Ok(()),
-        }
-    }
-
     fn line(&mut self, record: &impl Serialize) -> Result<()> {
         serde_json::to_writer(&mut self.file, record)
             .map_err(std::io::Error::from)
             .and_then(|()| self.file.write_all(b"\n"))
             .and_then(|()| self.file.flush())
             .map_err(Error::io("write", &self.path))
+    }
+}
+
+impl Callback for MetricsWriter {
+    /// Writes the line of a step or an evaluation; other events have none.
+    fn on_event(&mut self, event: &Event, _model: &Gpt2) -> Result<Control> {
+        match event {
+            Event::Step(record) => self.line(record)?,
+            Event::Evaluated(record) => self.line(record)?,
+            _ => {}
+        }
+        Ok(Control::Continue)
     }
 }

@@ -1,8 +1,11 @@
 //! A progress bar over the steps of a run.
 
+use gpt2_core::Gpt2;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::table::duration;
+use crate::Result;
+use crate::callback::{Callback, Control};
 use crate::record::Event;
 
 /// Shows where a run is: step, loss, speed, time left; and a line for each evaluation.
@@ -25,13 +28,12 @@ impl TrainingProgress {
         Self { bar: ProgressBar::hidden(), quiet, tokens_per_second: 0.0 }
     }
 
-    /// Takes in what happened.
-    pub fn show(&mut self, event: &Event) {
+    fn show(&mut self, event: &Event) {
         if self.quiet {
             return;
         }
         match event {
-            Event::Started { total_steps } => self.bar = bar(*total_steps),
+            Event::Started { step, total_steps } => self.bar = bar(*step, *total_steps),
             Event::Step(record) => {
                 let old = match self.tokens_per_second {
                     0.0 => record.tokens_per_second,
@@ -55,12 +57,15 @@ impl TrainingProgress {
                 record.eval_perplexity,
                 100.0 * record.eval_accuracy
             )),
-            Event::Epoch(record) => self.line(&format!(
-                "epoch {:.2}: training loss {:.4}, {}",
-                record.epoch,
-                record.training_loss,
-                duration(record.seconds)
-            )),
+            Event::Epoch(record) => {
+                if let Some(loss) = record.training_loss {
+                    let time = duration(record.seconds);
+                    self.line(&format!(
+                        "epoch {:.2}: training loss {loss:.4}, {time}",
+                        record.epoch
+                    ));
+                }
+            }
         }
     }
 
@@ -78,8 +83,15 @@ impl TrainingProgress {
     }
 }
 
-fn bar(total_steps: usize) -> ProgressBar {
-    let bar = ProgressBar::new(total_steps as u64);
+impl Callback for TrainingProgress {
+    fn on_event(&mut self, event: &Event, _model: &Gpt2) -> Result<Control> {
+        self.show(event);
+        Ok(Control::Continue)
+    }
+}
+
+fn bar(step: usize, total_steps: usize) -> ProgressBar {
+    let bar = ProgressBar::new(total_steps as u64).with_position(step as u64);
     let template = "{bar:30} {pos}/{len} steps  {msg}  {elapsed} gone, {eta} left";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);

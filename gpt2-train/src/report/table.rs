@@ -14,6 +14,8 @@ const COLUMNS: [&str; 6] =
 pub fn best_epoch(epochs: &[EpochRecord]) -> Option<usize> {
     let loss = |index: &usize| epochs[*index].evaluation.map_or(f64::INFINITY, |e| e.eval_loss);
     (0..epochs.len())
+        // The row before training is a yardstick, and no epoch.
+        .filter(|index| epochs[*index].training_loss.is_some())
         .filter(|index| epochs[*index].evaluation.is_some())
         .min_by(|a, b| loss(a).total_cmp(&loss(b)))
 }
@@ -52,7 +54,7 @@ fn cells(record: &EpochRecord) -> [String; 6] {
     let evaluation = record.evaluation;
     [
         epoch_number(record.epoch),
-        format!("{:.4}", record.training_loss),
+        or_dash(record.training_loss.map(|loss| format!("{loss:.4}"))),
         or_dash(evaluation.map(|e| format!("{:.4}", e.eval_loss))),
         or_dash(evaluation.map(|e| format!("{:.2}", e.eval_perplexity))),
         or_dash(evaluation.map(|e| format!("{:.2} %", 100.0 * e.eval_accuracy))),
@@ -87,7 +89,13 @@ mod tests {
             eval_perplexity: eval_loss.exp(),
             seconds: 1.0,
         });
-        EpochRecord { epoch: number, training_loss: 4.2596, evaluation, seconds: 3725.4 }
+        EpochRecord {
+            step: 1,
+            epoch: number,
+            training_loss: (number > 0.0).then_some(4.2596),
+            evaluation,
+            seconds: 3725.4,
+        }
     }
 
     #[test]
@@ -102,6 +110,14 @@ mod tests {
         );
         let card = markdown_table(&epochs);
         assert!(card.contains("**3.5000**") && card.contains("| epoch |"), "{card}");
+    }
+
+    #[test]
+    fn the_row_before_training_has_no_training_loss_and_is_never_the_best() {
+        let epochs = [epoch(0.0, Some(1.0)), epoch(1.0, Some(4.0))];
+        assert_eq!(best_epoch(&epochs), Some(1));
+        let text = epoch_table(&epochs);
+        assert!(text.contains("0 ┆             - ┆"), "{text}");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use gpt2_train::data::{Example, blocks};
 use gpt2_train::optim::{AdamForm, is_norm};
 use gpt2_train::record::StepRecord;
 use gpt2_train::{
-    Dataset, Event, LayerGroups, LrScheduler, OneCycle, Recipe, Schedule, Stage, StageLength,
-    Trainer, TrainingConfig,
+    Control, Dataset, Event, LayerGroups, LrScheduler, NoCallback, OneCycle, Recipe, Schedule,
+    Stage, StageLength, Trainer, TrainingConfig,
 };
 
 fn config() -> Gpt2Config {
@@ -54,11 +54,11 @@ fn run(options: TrainingConfig, recipe: Recipe, model: Gpt2) -> (Gpt2, Vec<StepR
     let mut steps = Vec::new();
     let trainer = Trainer::with_recipe(options, recipe).unwrap();
     let outcome = trainer
-        .run(model, &data(), None, &mut |event| {
+        .run(model, &data(), None, &mut |event: &Event, _: &Gpt2| {
             if let Event::Step(record) = event {
-                steps.push(record);
+                steps.push(*record);
             }
-            Ok(())
+            Ok(Control::Continue)
         })
         .unwrap();
     (outcome.model, steps)
@@ -150,11 +150,11 @@ fn options_alone_are_a_recipe_of_one_stage() {
     let (_, steps) = run(options.clone(), Recipe::from(&options), model());
     let mut plain = Vec::new();
     let trainer = Trainer::new(options).unwrap();
-    let record = &mut |event| {
+    let record = &mut |event: &Event, _: &Gpt2| {
         if let Event::Step(StepRecord { loss, learning_rate, .. }) = event {
-            plain.push((loss, learning_rate));
+            plain.push((*loss, *learning_rate));
         }
-        Ok(())
+        Ok(Control::Continue)
     };
     trainer.run(model(), &data(), None, record).unwrap();
     let found: Vec<_> = steps.iter().map(|step| (step.loss, step.learning_rate)).collect();
@@ -187,7 +187,7 @@ fn groups_that_are_not_those_of_the_model_are_refused() {
         ..Recipe::default()
     };
     let trainer = Trainer::with_recipe(options(), recipe).unwrap();
-    let error = trainer.run(model(), &data(), None, &mut |_| Ok(())).unwrap_err().to_string();
+    let error = trainer.run(model(), &data(), None, &mut NoCallback).unwrap_err().to_string();
     assert!(
         error.contains("`groups`") && error.contains("`h.1.ln_1.weight` in no group"),
         "{error}"
@@ -211,11 +211,11 @@ fn a_recipe_leaves_out_a_token_in_training_and_in_evaluation() {
         let recipe = Recipe { ignored_token_id, stages: vec![stage(1)], ..Recipe::default() };
         let trainer = Trainer::with_recipe(options(), recipe).unwrap();
         let mut first = 0.0;
-        let outcome = trainer.run(model(), data, Some(data), &mut |event| {
+        let outcome = trainer.run(model(), data, Some(data), &mut |event: &Event, _: &Gpt2| {
             if let Event::Step(record) = event {
                 first = record.loss;
             }
-            Ok(())
+            Ok(Control::Continue)
         })?;
         Ok::<_, gpt2_train::Error>((first, outcome.best.unwrap().0.eval_loss))
     };

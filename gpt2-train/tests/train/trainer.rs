@@ -2,7 +2,9 @@
 
 use gpt2_core::{Gpt2, Gpt2Config, device};
 use gpt2_train::data::{Example, blocks};
-use gpt2_train::{Dataset, Error, Event, Outcome, Trainer, TrainingConfig, evaluate};
+use gpt2_train::{
+    Control, Dataset, Error, Event, NoCallback, Outcome, Trainer, TrainingConfig, evaluate,
+};
 
 fn config() -> Gpt2Config {
     Gpt2Config {
@@ -31,9 +33,9 @@ fn run(options: TrainingConfig, train: &Dataset, valid: Option<&Dataset>) -> (Ou
     let mut events = Vec::new();
     let trainer = Trainer::new(options).unwrap();
     let outcome = trainer
-        .run(model(), train, valid, &mut |event| {
-            events.push(event);
-            Ok(())
+        .run(model(), train, valid, &mut |event: &Event, _: &Gpt2| {
+            events.push(event.clone());
+            Ok(Control::Continue)
         })
         .unwrap();
     (outcome, events)
@@ -158,7 +160,7 @@ fn evaluation_can_come_inside_an_epoch() {
 fn a_loss_that_is_no_number_names_the_step() {
     let wild = TrainingConfig { learning_rate: 1e30, max_grad_norm: 0.0, ..options() };
     let trainer = Trainer::new(wild).unwrap();
-    let error = trainer.run(model(), &data(32), None, &mut |_| Ok(())).unwrap_err();
+    let error = trainer.run(model(), &data(32), None, &mut NoCallback).unwrap_err();
     let Error::NonFinite { step, .. } = error else { panic!("{error}") };
     assert!((2..5).contains(&step), "{error}");
 }
@@ -176,4 +178,43 @@ fn data_that_does_not_fit_the_model_is_refused() {
         let message = Dataset::new("training", vec![example], &config()).unwrap_err().to_string();
         assert!(message.contains(part), "{message}");
     }
+}
+
+#[test]
+fn validation_before_training_is_a_row_of_its_own_and_never_the_best() {
+    let start = TrainingConfig { eval_on_start: true, num_train_epochs: 2.0, ..options() };
+    let valid = data(4);
+    let (outcome, events) = run(start, &data(32), Some(&valid));
+    let before = evaluate(&model(), &valid, 8, |_| Ok(())).unwrap();
+    let row = outcome.epochs[0];
+    assert_eq!((row.step, row.epoch, row.training_loss), (0, 0.0, None));
+    assert!((row.evaluation.unwrap().eval_loss - before.loss).abs() < 1e-9);
+    assert_eq!(outcome.epochs.len(), 3);
+    assert!(outcome.best.unwrap().0.step > 0);
+    let first = events.iter().position(|event| matches!(event, Event::Step(_))).unwrap();
+    assert!(events[..first].iter().any(|event| matches!(event, Event::Evaluated(_))));
+}
+
+#[test]
+fn a_callback_stops_a_run_after_its_step_or_inside_an_evaluation() {
+    let stop_at = |stop: &dyn Fn(&Event) -> bool| {
+        let mut after = 0;
+        let outcome = Trainer::new(options())
+            .unwrap()
+            .run(model(), &data(32), Some(&data(20)), &mut |event: &Event, _: &Gpt2| {
+                after += usize::from(after > 0);
+                let stop = stop(event);
+                after += usize::from(stop && after == 0);
+                Ok(if stop { Control::Stop } else { Control::Continue })
+            })
+            .unwrap();
+        assert_eq!(after, 1, "nothing may follow");
+        outcome
+    };
+    let outcome = stop_at(&|event| matches!(event, Event::Step(record) if record.step == 3));
+    assert!(outcome.stopped);
+    assert_eq!((outcome.steps, outcome.epochs.len()), (3, 0));
+    let outcome = stop_at(&|event| matches!(event, Event::Evaluating { .. }));
+    assert_eq!((outcome.steps, outcome.epochs.len(), outcome.best.is_none()), (4, 0, true));
+    assert!(!run(options(), &data(32), None).0.stopped);
 }

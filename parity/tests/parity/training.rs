@@ -1,8 +1,9 @@
 //! Rung four: loss curves and the weights behind them.
 
 use burn::tensor::Device;
+use gpt2_core::Gpt2;
 use gpt2_train::record::StepRecord;
-use gpt2_train::{Dataset, Event, Example, Outcome, Recipe, Trainer, TrainingConfig};
+use gpt2_train::{Control, Dataset, Event, Example, Outcome, Recipe, Trainer, TrainingConfig};
 use serde_json::Value;
 
 use crate::compare::{assert_close, assert_near};
@@ -41,11 +42,11 @@ pub fn run_recipe(
     let mut steps = Vec::new();
     let outcome = Trainer::with_recipe(config, recipe)
         .expect("good options")
-        .run(model, &train, None, &mut |event| {
+        .run(model, &train, None, &mut |event: &Event, _: &Gpt2| {
             if let Event::Step(record) = event {
-                steps.push(record);
+                steps.push(*record);
             }
-            Ok(())
+            Ok(Control::Continue)
         })
         .expect("a run that ends");
     (outcome, steps)

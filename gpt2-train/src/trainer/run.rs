@@ -1,0 +1,264 @@
+//! The step loop.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use burn::module::Module;
+use gpt2_core::Gpt2;
+
+use super::gradients::gradients;
+use super::state::RunState;
+use super::{Outcome, Trainer};
+use crate::callback::{Callback, Control};
+use crate::config::TrainingConfig;
+use crate::data::{Dataset, Example, epoch_order};
+use crate::evaluate::evaluate_while;
+use crate::optim::{AdamW, AdamWStep, clip_factors, gradient_norms, retain_gradients, total_norm};
+use crate::plan::Plan;
+use crate::record::{EpochRecord, EvaluationRecord, Event, StepRecord};
+use crate::{Error, Result};
+
+/// A run under way.
+pub(super) struct Run<'a> {
+    trainer: &'a Trainer,
+    config: &'a TrainingConfig,
+    plan: Plan,
+    train: &'a Dataset,
+    valid: Option<&'a Dataset>,
+    callback: &'a mut dyn Callback,
+    model: Gpt2,
+    optimizer: AdamW,
+    state: RunState,
+    /// Model of the best evaluation.
+    best: Option<Gpt2>,
+    steps_per_epoch: usize,
+    /// The order of an epoch, and its number.
+    order: Option<(usize, Vec<usize>)>,
+    /// Whether a callback has asked for the end.
+    stopped: bool,
+    /// Since when time has been counted.
+    clock: Instant,
+}
+
+impl<'a> Run<'a> {
+    pub fn new(
+        trainer: &'a Trainer,
+        model: Gpt2,
+        train: &'a Dataset,
+        valid: Option<&'a Dataset>,
+        callback: &'a mut dyn Callback,
+    ) -> Result<Self> {
+        let config = &trainer.config;
+        let names: Vec<_> = model.parameters().into_iter().map(|named| named.name).collect();
+        let steps_per_epoch = config.steps_per_epoch(train.len());
+        Ok(Self {
+            trainer,
+            config,
+            plan: Plan::new(&trainer.recipe, &names, steps_per_epoch)?,
+            train,
+            valid,
+            callback,
+            model: model.train(),
+            optimizer: trainer.optimizer(),
+            state: RunState::default(),
+            best: None,
+            steps_per_epoch,
+            order: None,
+            stopped: false,
+            clock: Instant::now(),
+        })
+    }
+
+    /// Goes through the steps to the end, or to where a callback stops it.
+    pub fn run(mut self) -> Result<Outcome> {
+        let total_steps = self.plan.total_steps();
+        self.tell(&Event::Started { step: self.state.step, total_steps })?;
+        while !self.stopped {
+            // What is due follows from the state alone, so that a run that goes on from a
+            // checkpoint does what was still to be done at its step.
+            if self.is_evaluation_due() {
+                self.evaluate()?;
+            }
+            if self.is_epoch_to_close() {
+                self.close_epoch()?;
+            }
+            if self.stopped || self.is_over() {
+                break;
+            }
+            self.step()?;
+        }
+        self.count_time();
+        let last = self.model.valid();
+        let best = self.state.best.zip(self.best);
+        Ok(Outcome {
+            model: match &best {
+                Some((_, best)) if self.config.load_best_model_at_end => best.clone(),
+                _ => last,
+            },
+            best,
+            epochs: self.state.epochs,
+            steps: self.state.step,
+            seconds: self.state.seconds,
+            stopped: self.stopped,
+        })
+    }
+
+    fn tell(&mut self, event: &Event) -> Result<Control> {
+        let control = self.callback.on_event(event, &self.model)?;
+        self.stopped |= control == Control::Stop;
+        Ok(control)
+    }
+
+    /// Adds the time since the last call to the run's and the epoch's.
+    fn count_time(&mut self) {
+        let seconds = self.clock.elapsed().as_secs_f64();
+        self.clock = Instant::now();
+        self.state.seconds += seconds;
+        self.state.epoch_seconds += seconds;
+    }
+
+    fn is_over(&self) -> bool {
+        let patience = self.config.early_stopping_patience;
+        self.state.step >= self.plan.total_steps()
+            || patience.is_some_and(|most| self.state.without_gain >= most)
+    }
+
+    /// Whether the data has been gone through, or the run is over inside an epoch.
+    fn ends_epoch(&self) -> bool {
+        let step = self.state.step;
+        step > 0 && (step.is_multiple_of(self.steps_per_epoch) || self.is_over())
+    }
+
+    fn is_evaluation_due(&self) -> bool {
+        let step = self.state.step;
+        let by_steps = self.config.eval_steps.is_some_and(|every| step.is_multiple_of(every));
+        let due = match step {
+            0 => self.config.eval_on_start,
+            _ => by_steps || self.ends_epoch(),
+        };
+        due && self.valid.is_some() && self.state.evaluation_here().is_none()
+    }
+
+    fn is_epoch_to_close(&self) -> bool {
+        let closed = self.state.epochs.last().map(|last| last.step);
+        let open = closed != Some(self.state.step) && !self.is_evaluation_due();
+        open && match self.state.step {
+            0 => self.state.evaluation_here().is_some(),
+            _ => self.ends_epoch(),
+        }
+    }
+
+    fn epochs_done(&self) -> f64 {
+        self.state.step as f64 / self.steps_per_epoch as f64
+    }
+
+    fn close_epoch(&mut self) -> Result<()> {
+        self.count_time();
+        let state = &self.state;
+        let record = EpochRecord {
+            step: state.step,
+            epoch: self.epochs_done(),
+            training_loss: (state.step > 0)
+                .then(|| state.epoch_loss / state.epoch_scored.max(1) as f64),
+            evaluation: state.evaluation_here(),
+            seconds: state.epoch_seconds,
+        };
+        self.state.epochs.push(record);
+        self.state.epoch_loss = 0.0;
+        self.state.epoch_scored = 0;
+        self.state.epoch_seconds = 0.0;
+        self.tell(&Event::Epoch(record)).map(drop)
+    }
+
+    /// The sequences of the current step.
+    fn rows(&mut self) -> Result<Vec<Cow<'a, Example>>> {
+        let epoch = self.state.step / self.steps_per_epoch;
+        if self.order.as_ref().is_none_or(|(of, _)| *of != epoch) {
+            let count = self.train.len();
+            let order = match self.config.shuffle {
+                true => epoch_order(count, self.config.seed, epoch),
+                false => (0..count).collect(),
+            };
+            self.order = Some((epoch, order));
+        }
+        let order = self.order.as_ref().map_or(&[][..], |(_, order)| order);
+        // Either may be larger than any data set, and so may their product be than any number.
+        let rows_per_step = self
+            .config
+            .per_device_batch_size
+            .saturating_mul(self.config.gradient_accumulation_steps);
+        let first = (self.state.step % self.steps_per_epoch).saturating_mul(rows_per_step);
+        let last = first.saturating_add(rows_per_step).min(order.len());
+        order[first..last].iter().map(|&row| self.train.example(row)).collect()
+    }
+
+    /// One optimizer step.
+    fn step(&mut self) -> Result<()> {
+        let start = Instant::now();
+        let rows = self.rows()?;
+        let rows: Vec<&Example> = rows.iter().map(AsRef::as_ref).collect();
+        let scored = rows.iter().map(|row| row.scored()).sum::<usize>();
+        let planned = self.plan.at(self.state.step);
+        if planned.starts_stage {
+            self.optimizer = self.trainer.optimizer();
+        }
+        let (loss, mut gradients) =
+            gradients(&self.model, self.config, &rows, scored, self.state.step)?;
+        retain_gradients(&self.model, &mut gradients, planned.is_trained);
+        let norms = gradient_norms(&self.model, &gradients)?;
+        let grad_norm = total_norm(&norms);
+        let number = self.state.step + 1;
+        for (quantity, value) in [("loss", loss), ("gradient norm", grad_norm)] {
+            if !value.is_finite() {
+                return Err(Error::NonFinite { quantity, value, step: number });
+            }
+        }
+        let factors = match self.config.max_grad_norm {
+            0.0 => vec![1.0; norms.len()],
+            most => clip_factors(&norms, self.config.clip, most),
+        };
+        let step = AdamWStep {
+            learning_rates: &planned.learning_rates,
+            factors: &factors,
+            adam_beta1: planned.adam_beta1,
+        };
+        let model = self.model.clone();
+        self.model = self.optimizer.step(model, gradients, step);
+        self.state.step = number;
+        self.state.epoch_loss += loss * scored as f64;
+        self.state.epoch_scored += scored;
+        let tokens = rows.iter().map(|row| row.input_ids.len()).sum();
+        let record = StepRecord {
+            step: number,
+            epoch: self.epochs_done(),
+            loss,
+            learning_rate: planned.group_rates[planned.group_rates.len() - 1],
+            lowest_learning_rate: planned.group_rates[0],
+            adam_beta1: planned.adam_beta1.unwrap_or(self.config.adam_beta1),
+            grad_norm,
+            clipped_tensors: factors.iter().filter(|&&factor| factor < 1.0).count(),
+            tokens,
+            tokens_per_second: tokens as f64 / start.elapsed().as_secs_f64(),
+        };
+        self.tell(&Event::Step(record)).map(drop)
+    }
+
+    /// Evaluates, unless a callback breaks it off.
+    fn evaluate(&mut self) -> Result<()> {
+        let Some(valid) = self.valid else { return Ok(()) };
+        let model = self.model.valid();
+        let (callback, training) = (&mut *self.callback, &self.model);
+        let (total, stopped) = (valid.len(), &mut self.stopped);
+        let found = evaluate_while(&model, valid, self.config.per_device_batch_size, |done| {
+            let control = callback.on_event(&Event::Evaluating { done, total }, training)?;
+            *stopped |= control == Control::Stop;
+            Ok(!*stopped)
+        })?;
+        let Some(found) = found else { return Ok(()) };
+        let record = EvaluationRecord::new(self.state.step, self.epochs_done(), &found);
+        if self.state.note_evaluation(record) {
+            self.best = Some(model);
+        }
+        self.tell(&Event::Evaluated(record)).map(drop)
+    }
+}
