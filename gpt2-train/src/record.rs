@@ -1,5 +1,7 @@
 //! What a run reports while it goes.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::evaluate::Evaluation;
@@ -87,8 +89,25 @@ pub enum Event {
     Started {
         /// Steps that were done before: 0, or that of the checkpoint.
         step: usize,
+        /// Step of the latest evaluation that was made before; what a log has of later ones comes
+        /// again.
+        evaluated: Option<usize>,
         /// Optimizer steps in all.
         total_steps: usize,
+    },
+    /// The run goes on from a checkpoint; [`Started`](Self::Started) follows.
+    Resumed {
+        /// The checkpoint.
+        checkpoint: PathBuf,
+        /// What is different about the machine, in words: the last bits of the numbers may be so too.
+        changes: Vec<String>,
+    },
+    /// A checkpoint has been written.
+    Saved {
+        /// Steps done.
+        step: usize,
+        /// Its folder.
+        checkpoint: PathBuf,
     },
     /// An optimizer step is done.
     Step(StepRecord),

@@ -33,7 +33,15 @@ impl TrainingProgress {
             return;
         }
         match event {
-            Event::Started { step, total_steps } => self.bar = bar(*step, *total_steps),
+            Event::Started { step, total_steps, .. } => self.bar = bar(*step, *total_steps),
+            Event::Resumed { checkpoint, changes } => {
+                self.line(&format!("going on from {}", checkpoint.display()));
+                if !changes.is_empty() {
+                    let changes = changes.join(", ");
+                    self.line(&format!("the last digits of losses may change: {changes}"));
+                }
+            }
+            Event::Saved { .. } => {}
             Event::Step(record) => {
                 let old = match self.tokens_per_second {
                     0.0 => record.tokens_per_second,

@@ -1,5 +1,6 @@
 //! Integration tests of `gpt2-train`, in one binary.
 
+mod checkpoint;
 mod recipe;
 mod recipe_file;
 mod trainer;
