@@ -43,7 +43,8 @@ pub struct TrainArgs {
     #[arg(long, value_name = "X")]
     valid_fraction: Option<f64>,
     /// Folder to write: the model, `metrics.jsonl`, `training_config.json`, `recipe.toml` where there
-    /// is a recipe; an earlier model there is replaced
+    /// is a recipe, `adapter` with `--lora-r`, which the model has merged; an earlier model there is
+    /// replaced
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
     /// Tokens of a training sequence [default: the model's context]
@@ -121,6 +122,9 @@ pub fn run(args: &TrainArgs, global: &Global) -> Outcome {
             dtype: StoredDType::F32,
         }
         .write_into(folder)?;
+        if outcome.model.lora().is_some() {
+            outcome.model.save_adapter(folder.join("adapter"), base_model(args).as_deref())?;
+        }
         let resolved = serde_json::to_string_pretty(&config)?;
         write_file(folder.join("training_config.json"), resolved.as_bytes())?;
         if args.recipe_file.is_some() {
@@ -225,18 +229,26 @@ fn dataset(
 }
 
 fn card(args: &TrainArgs) -> ModelCard {
-    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let datasets: Vec<String> = args.data.iter().filter_map(|file| name(file)).collect();
     ModelCard {
         name: name(&args.output).unwrap_or_else(|| "GPT-2".to_string()),
         summary: format!("A GPT-2 language model trained on {}.", datasets.join(", ")),
-        base_model: args.model.as_ref().and_then(|model| match model.is_dir() {
-            // Where it lies on this machine is nobody's business.
-            true => name(model),
-            false => Some(model.display().to_string()),
-        }),
+        base_model: base_model(args),
         ..ModelCard::default()
     }
+}
+
+/// What is said of the model that was fine-tuned.
+fn base_model(args: &TrainArgs) -> Option<String> {
+    args.model.as_ref().and_then(|model| match model.is_dir() {
+        // Where it lies on this machine is nobody's business.
+        true => name(model),
+        false => Some(model.display().to_string()),
+    })
+}
+
+fn name(path: &Path) -> Option<String> {
+    path.file_name().map(|name| name.to_string_lossy().into_owned())
 }
 
 fn report(outcome: &gpt2_train::Outcome, args: &TrainArgs, global: &Global) -> Outcome {
