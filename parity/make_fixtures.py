@@ -15,17 +15,19 @@ import tempfile
 
 import h5py
 import numpy
+import peft
 import safetensors
 import tokenizers
 import torch
 import transformers
 
-from fixture_maker import bad, expected, formats, generation, models, pipeline, processors, stages, training, transfer
+from fixture_maker import bad, expected, formats, generation, lora, models, pipeline, processors, stages, training
+from fixture_maker import transfer
 
 
 def versions():
     """The programs that made the numbers."""
-    parts = (torch, transformers, tokenizers, safetensors, h5py, numpy)
+    parts = (torch, transformers, peft, tokenizers, safetensors, h5py, numpy)
     named = [f"{part.__name__} {part.__version__}" for part in parts]
     return ", ".join(named + [f"Python {platform.python_version()}"])
 
@@ -75,6 +77,7 @@ def write_expected(root, named, tokenizer, check):
     noise["beam_scores"] = generation.write_generation(generated, tokenizer, inside("generation.json"))
     processors.write_processors(base, tokenizer, root)
     transfer.write_transfer(base, tokenizer, inside("vocab_transfer"))
+    noise["lora"] = lora.write_lora(base, tokenizer, inside("lora"))
     models.write_json(inside("noise.json"), noise)
     if check:
         with open(paths[0], encoding="utf-8") as file, tempfile.TemporaryDirectory() as folder:

@@ -6,6 +6,7 @@
 //! - [`Gpt2`] is the model, immutable weights without state; [`Gpt2Batch`] is what goes in,
 //!   [`KvCache`] what the caller keeps between calls.
 //! - [`Gpt2Config`] is `config.json`.
+//! - [`LoraConfig`] puts low-rank weights beside a model's own; [`Gpt2::load_adapter`] reads PEFT's.
 //! - [`weights`] reads and writes checkpoints, [`tokenizer`] turns text into ids and back.
 //! - [`device`] names the backends that are compiled in. Each is a feature: `flex` and `ndarray`
 //!   (CPU, both on by default), `wgpu` (GPU). `hub` adds download from the Hugging Face hub.
@@ -31,6 +32,7 @@ pub mod config;
 pub mod device;
 pub mod error;
 pub mod folder;
+pub mod lora;
 pub mod model;
 pub mod ops;
 pub mod pretrained;
@@ -39,5 +41,6 @@ pub mod weights;
 
 pub use config::Gpt2Config;
 pub use error::{Error, Result};
+pub use lora::LoraConfig;
 pub use model::{Gpt2, Gpt2Batch, Gpt2Output, KvCache, OutputOptions};
 pub use pretrained::ModelFolder;

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use serde_json::{Map, Value, json};
 
 use crate::config::read_object;
-use crate::folder::{write_file, write_folder};
+use crate::folder::{write_file, write_folder, write_json};
 use crate::model::NamedParameter;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Checkpoint, DownloadProgress, StoredDType, TensorToWrite, write_weights};
@@ -171,7 +171,7 @@ fn download(path: PathBuf, _on_progress: &mut dyn FnMut(DownloadProgress<'_>)) -
 /// What goes into a folder that is to be published.
 #[derive(Debug, Clone, Copy)]
 pub struct ModelToSave<'a> {
-    /// The weights and their configuration.
+    /// The weights and their configuration. LoRA is stored merged: see [`Gpt2::merge_lora`].
     pub model: &'a Gpt2,
     /// The tokenizer, where there is one.
     pub tokenizer: Option<&'a Tokenizer>,
@@ -200,7 +200,7 @@ impl ModelToSave<'_> {
     pub fn write_into(&self, folder: &Path) -> Result<()> {
         let config = self.config_json();
         write_json(&folder.join(CONFIG), &config)?;
-        let parameters = self.model.parameters();
+        let parameters = self.model.clone().merge_lora().parameters();
         let tensors: Vec<TensorToWrite<'_>> = parameters.iter().map(TensorToWrite::from).collect();
         write_weights(folder, &tensors, self.dtype, Some(MAX_SHARD_SIZE))?;
         if let Some(tokenizer) = self.tokenizer {
@@ -255,11 +255,4 @@ impl<'a> From<&'a NamedParameter> for TensorToWrite<'a> {
             read: Box::new(|| parameter.to_vec()),
         }
     }
-}
-
-/// Pretty-printed with a final line end, as `transformers` writes its files.
-fn write_json(path: &Path, value: &Value) -> Result<()> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|source| Error::Json { path: path.to_path_buf(), source })?;
-    write_file(path, format!("{text}\n").as_bytes())
 }

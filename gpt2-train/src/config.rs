@@ -1,5 +1,6 @@
 //! [`TrainingConfig`]: the numbers of a recipe.
 
+use gpt2_core::{Error as CoreError, LoraConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::optim::{AdamForm, AdamWConfig, ClipMode};
@@ -56,6 +57,24 @@ pub struct TrainingConfig {
     /// Dropout, instead of the model's own
     #[cfg_attr(feature = "clap", arg(long, value_name = "P"))]
     pub dropout: Option<f64>,
+    /// Rank of LoRA: train low-rank weights beside the model's own, which stay as they are
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
+    pub lora_r: Option<usize>,
+    /// Factor of LoRA, which is divided by the rank
+    #[cfg_attr(feature = "clap", arg(long, value_name = "X", default_value_t = 8.0))]
+    pub lora_alpha: f64,
+    /// Dropout on the input of the low-rank weights
+    #[cfg_attr(feature = "clap", arg(long, value_name = "P", default_value_t = 0.0))]
+    pub lora_dropout: f64,
+    /// Modules with low-rank weights: `c_attn`, `c_proj`, `c_fc`, `mlp.c_proj`, `h.0.attn.c_attn`, ..
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, value_name = "M,..", value_delimiter = ',', default_value = "c_attn")
+    )]
+    pub lora_target_modules: Vec<String>,
+    /// Divide by the root of the rank instead (rank-stabilized LoRA)
+    #[cfg_attr(feature = "clap", arg(long))]
+    pub lora_use_rslora: bool,
     /// Seed of everything random in the run
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", default_value_t = 42))]
     pub seed: u64,
@@ -99,6 +118,11 @@ impl Default for TrainingConfig {
             max_grad_norm: 1.0,
             clip: ClipMode::Global,
             dropout: None,
+            lora_r: None,
+            lora_alpha: 8.0,
+            lora_dropout: 0.0,
+            lora_target_modules: vec!["c_attn".to_string()],
+            lora_use_rslora: false,
             seed: 42,
             shuffle: true,
             eval_steps: None,
@@ -152,7 +176,54 @@ impl TrainingConfig {
             let expected = "0 with one-cycle, which has a rise of its own";
             return Err(Error::option("warmup_steps", self.warmup_steps, expected));
         }
-        Ok(())
+        self.validate_lora()
+    }
+
+    /// Checks LoRA, under the names that the options have here.
+    fn validate_lora(&self) -> Result<()> {
+        let Some(lora) = self.lora() else {
+            let default = Self::default();
+            let (alpha, dropout) = (self.lora_alpha, self.lora_dropout);
+            for (option, found, is_given) in [
+                ("lora_alpha", alpha.to_string(), alpha != default.lora_alpha),
+                ("lora_dropout", dropout.to_string(), dropout != default.lora_dropout),
+                (
+                    "lora_target_modules",
+                    self.lora_target_modules.join(","),
+                    self.lora_target_modules != default.lora_target_modules,
+                ),
+                ("lora_use_rslora", "true".to_string(), self.lora_use_rslora),
+            ] {
+                if is_given {
+                    return Err(Error::option(option, found, "`lora_r` beside it"));
+                }
+            }
+            return Ok(());
+        };
+        lora.validate().map_err(|error| match error {
+            CoreError::Field { field, found, expected, .. } => {
+                let option = match field.as_str() {
+                    "r" => "lora_r",
+                    "lora_alpha" => "lora_alpha",
+                    "lora_dropout" => "lora_dropout",
+                    _ => "lora_target_modules",
+                };
+                Error::option(option, found, expected)
+            }
+            other => other.into(),
+        })
+    }
+
+    /// The low-rank weights that are trained, with `lora_r`; all parameters are without.
+    #[must_use]
+    pub fn lora(&self) -> Option<LoraConfig> {
+        Some(LoraConfig {
+            r: self.lora_r?,
+            lora_alpha: self.lora_alpha,
+            lora_dropout: self.lora_dropout,
+            target_modules: self.lora_target_modules.clone(),
+            use_rslora: self.lora_use_rslora,
+        })
     }
 
     /// The constants of the optimizer, in one of its forms.
@@ -214,6 +285,14 @@ mod tests {
             (TrainingConfig { max_grad_norm: -1.0, ..good() }, "max_grad_norm"),
             (TrainingConfig { dropout: Some(1.0), ..good() }, "dropout"),
             (TrainingConfig { eval_steps: Some(0), ..good() }, "eval_steps"),
+            (TrainingConfig { lora_r: Some(0), ..good() }, "lora_r"),
+            (TrainingConfig { lora_alpha: 16.0, ..good() }, "lora_alpha"),
+            (TrainingConfig { lora_use_rslora: true, ..good() }, "lora_use_rslora"),
+            (TrainingConfig { lora_r: Some(4), lora_dropout: 1.0, ..good() }, "lora_dropout"),
+            (
+                TrainingConfig { lora_r: Some(4), lora_target_modules: Vec::new(), ..good() },
+                "lora_target_modules",
+            ),
             (
                 TrainingConfig { lr_scheduler: LrScheduler::OneCycle, warmup_steps: 1, ..good() },
                 "warmup_steps",

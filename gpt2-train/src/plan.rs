@@ -1,8 +1,10 @@
 //! A recipe worked out for a model and a number of steps.
 
-use crate::Result;
+use gpt2_core::weights::names::is_lora;
+
 use crate::optim::is_norm;
 use crate::recipe::{Recipe, Stage};
+use crate::{Error, Result};
 
 /// Every stage with its place among the steps, and the group of every parameter.
 #[derive(Debug)]
@@ -40,16 +42,22 @@ pub(crate) struct PlannedStep<'a> {
 }
 
 impl Plan {
+    /// The plan for a model with these parameters. Where there is LoRA, only its weights are trained,
+    /// each with the group of its module.
+    ///
     /// # Errors
-    /// What [`LayerGroups::of`](crate::LayerGroups::of) says of a parameter.
+    /// What [`LayerGroups::of`](crate::LayerGroups::of) says of a parameter; [`Error::Option`] for a
+    /// stage in which nothing is trained.
     pub fn new(recipe: &Recipe, parameters: &[String], steps_per_epoch: usize) -> Result<Self> {
+        let has_lora = parameters.iter().any(|name| is_lora(name));
         let group = |name: &String| recipe.groups.of(name);
         let groups: Vec<usize> = parameters.iter().map(group).collect::<Result<_>>()?;
         let mut first = 0;
         let planned = |&stage: &Stage| {
             let steps = stage.length.steps(steps_per_epoch);
-            let is_trained =
-                |(name, &group): (&String, &usize)| group >= stage.frozen_groups || is_norm(name);
+            let is_trained = |(name, &group): (&String, &usize)| {
+                is_lora(name) == has_lora && (group >= stage.frozen_groups || is_norm(name))
+            };
             let planned = PlannedStage {
                 stage,
                 first,
@@ -60,7 +68,11 @@ impl Plan {
             first = first.saturating_add(steps);
             planned
         };
-        let stages = recipe.stages.iter().map(planned).collect();
+        let stages: Vec<PlannedStage> = recipe.stages.iter().map(planned).collect();
+        if let Some(idle) = stages.iter().find(|stage| !stage.is_trained.contains(&true)) {
+            let expected = "fewer, so that a group with LoRA weights is left to train";
+            return Err(Error::option("frozen_groups", idle.stage.frozen_groups, expected));
+        }
         Ok(Self { groups, stages })
     }
 

@@ -18,6 +18,9 @@ pub struct ConvertArgs {
     /// Folder to write; an earlier model there is replaced
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
+    /// Folder with a PEFT LoRA adapter, which is merged into the weights
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
     /// Element type of the weights
     #[arg(long, value_enum, default_value_t = DType::F32)]
     dtype: DType,
@@ -35,11 +38,16 @@ enum DType {
 }
 
 /// Loads a folder of any format and writes it as safetensors, with everything beside the weights.
+/// An adapter is merged.
 pub fn run(args: &ConvertArgs, global: &Global) -> Outcome {
     let folder = global.open(&args.model)?;
-    check_output(&args.output, &[folder.path()])?;
+    let adapter = args.adapter.as_deref();
+    check_output(&args.output, &[&[folder.path()], adapter.as_slice()].concat())?;
     check_generation_config(&folder)?;
-    let model = folder.model(&global.device()?)?;
+    let mut model = folder.model(&global.device()?)?;
+    if let Some(adapter) = adapter {
+        model = model.load_adapter(adapter)?.merge_lora();
+    }
     let tokenizer = folder.tokenizer_if_any()?;
     let generation_config = folder.generation_config()?;
     let card = card(folder.path())?;

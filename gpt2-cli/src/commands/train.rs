@@ -28,7 +28,8 @@ use crate::output;
 const CHECKPOINTS: &str = "checkpoints";
 
 /// What a run that did not come to its end leaves in the output folder.
-const RUN_FILES: [&str; 4] = [CHECKPOINTS, "metrics.jsonl", "training_config.json", "recipe.toml"];
+const RUN_FILES: [&str; 5] =
+    ["adapter", CHECKPOINTS, "metrics.jsonl", "training_config.json", "recipe.toml"];
 
 /// Options of `gpt2 train`.
 #[derive(Debug, Clone, Args)]
@@ -54,7 +55,8 @@ pub struct TrainArgs {
     #[arg(long, value_name = "X")]
     valid_fraction: Option<f64>,
     /// Folder to write: the model, `checkpoints`, `metrics.jsonl`, `training_config.json`, `recipe.toml`
-    /// where there is a recipe; an earlier model there is replaced
+    /// where there is a recipe, `adapter` with `--lora-r`, which the model has merged; an earlier model
+    /// there is replaced
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
     /// Go on from the latest checkpoint in the output folder, if there is one
@@ -225,7 +227,11 @@ impl Job<'_> {
             card: Some(&card),
             dtype: StoredDType::F32,
         };
-        Ok(files.write_into(folder)?)
+        files.write_into(folder)?;
+        if model.lora().is_some() {
+            model.save_adapter(folder.join("adapter"), base_model(self.args).as_deref())?;
+        }
+        Ok(())
     }
 }
 
@@ -318,18 +324,26 @@ fn dataset(
 }
 
 fn card(args: &TrainArgs) -> ModelCard {
-    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let datasets: Vec<String> = args.data.iter().filter_map(|file| name(file)).collect();
     ModelCard {
         name: name(&args.output).unwrap_or_else(|| "GPT-2".to_string()),
         summary: format!("A GPT-2 language model trained on {}.", datasets.join(", ")),
-        base_model: args.model.as_ref().and_then(|model| match model.is_dir() {
-            // Where it lies on this machine is nobody's business.
-            true => name(model),
-            false => Some(model.display().to_string()),
-        }),
+        base_model: base_model(args),
         ..ModelCard::default()
     }
+}
+
+/// What is said of the model that was fine-tuned.
+fn base_model(args: &TrainArgs) -> Option<String> {
+    args.model.as_ref().and_then(|model| match model.is_dir() {
+        // Where it lies on this machine is nobody's business.
+        true => name(model),
+        false => Some(model.display().to_string()),
+    })
+}
+
+fn name(path: &Path) -> Option<String> {
+    path.file_name().map(|name| name.to_string_lossy().into_owned())
 }
 
 fn report(outcome: &gpt2_train::Outcome, args: &TrainArgs, global: &Global) -> Outcome {

@@ -11,7 +11,10 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::config::read_object;
+use crate::lora::{ADAPTER_CONFIG, PEFT_TYPE};
 use crate::{Error, Result};
 
 /// Writes a file, whole or not at all; an earlier file of this name is replaced.
@@ -43,12 +46,20 @@ pub(crate) fn write_file_with(
     sync_folder(parent)
 }
 
+/// Writes JSON, pretty-printed with a final line end, as `transformers` writes its files.
+pub(crate) fn write_json(path: &Path, value: &Value) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|source| Error::Json { path: path.to_path_buf(), source })?;
+    write_file(path, format!("{text}\n").as_bytes())
+}
+
 /// Writes a folder, whole or not at all.
 ///
 /// `write` is given the path of an empty temporary folder beside `destination`, which takes its
 /// place when `write` has returned `Ok`. Missing parents are created. An existing destination is
 /// replaced if it is empty or holds an earlier GPT-2 model, that is, a `config.json` with
-/// `"model_type": "gpt2"` and no sub-folders.
+/// `"model_type": "gpt2"` and no sub-folders but that of an adapter, or an earlier adapter, that is,
+/// an `adapter_config.json` with `"peft_type": "LORA"` and no sub-folders.
 ///
 /// # Errors
 /// [`Error::Argument`] when the destination holds anything else; [`Error::Io`]; and whatever
@@ -125,7 +136,7 @@ pub fn check_run_folder(folder: impl AsRef<Path>, is_known: impl Fn(&str) -> boo
         }
         other => other.map_err(Error::io("read", folder))?,
     };
-    if is_model(&folder.join("config.json")) {
+    if says(&folder.join("config.json"), "model_type", "gpt2") {
         return Ok(());
     }
     for entry in entries {
@@ -144,7 +155,8 @@ pub fn check_run_folder(folder: impl AsRef<Path>, is_known: impl Fn(&str) -> boo
 fn check_replaceable(destination: &Path) -> Result<bool> {
     let refuse = |found: &str| {
         let found = format!("{} ({found})", destination.display());
-        let expected = "a new path, an empty folder, or the folder of an earlier GPT-2 model";
+        let expected =
+            "a new path, an empty folder, or the folder of an earlier GPT-2 model or adapter";
         Err(Error::argument("destination", found, expected))
     };
     match destination.symlink_metadata() {
@@ -157,21 +169,34 @@ fn check_replaceable(destination: &Path) -> Result<bool> {
     for entry in fs::read_dir(destination).map_err(Error::io("read", destination))? {
         let entry = entry.map_err(Error::io("read", destination))?;
         is_empty = false;
-        // A model folder has none, and what might lie in it is too much to lose.
-        if entry.file_type().map_err(Error::io("read", entry.path()))?.is_dir() {
+        // A model folder has no other, and what might lie in it is too much to lose.
+        let is_folder = entry.file_type().map_err(Error::io("read", entry.path()))?.is_dir();
+        if is_folder && !is_adapter(&entry.path())? {
             let name = entry.file_name();
             return refuse(&format!("a folder with the sub-folder {}", name.to_string_lossy()));
         }
     }
-    if !is_empty && !is_model(&destination.join("config.json")) {
+    let is_model = says(&destination.join("config.json"), "model_type", "gpt2");
+    if !is_empty && !is_model && !is_adapter(destination)? {
         return refuse("a folder with other content");
     }
     Ok(true)
 }
 
-fn is_model(config: &Path) -> bool {
-    read_object(config)
-        .is_ok_and(|object| object.get("model_type").and_then(|v| v.as_str()) == Some("gpt2"))
+/// Whether this is the folder of an adapter, with nothing below it.
+fn is_adapter(folder: &Path) -> Result<bool> {
+    for entry in fs::read_dir(folder).map_err(Error::io("read", folder))? {
+        let entry = entry.map_err(Error::io("read", folder))?;
+        if entry.file_type().map_err(Error::io("read", entry.path()))?.is_dir() {
+            return Ok(false);
+        }
+    }
+    Ok(says(&folder.join(ADAPTER_CONFIG), "peft_type", PEFT_TYPE))
+}
+
+/// Whether a file is a JSON object with this string.
+fn says(path: &Path, key: &str, value: &str) -> bool {
+    read_object(path).is_ok_and(|object| object.get(key).and_then(Value::as_str) == Some(value))
 }
 
 /// Puts `new` in the place of `old`, or leaves `old` there.
@@ -330,6 +355,26 @@ mod tests {
         fs::write(destination.join("config.json"), CONFIG).unwrap();
         let text = write_folder(&destination, write_model).unwrap_err().to_string();
         assert!(text.contains("checkpoint-500"), "{text}");
+    }
+
+    #[test]
+    fn an_adapter_is_replaced_alone_and_below_its_model() {
+        let (_home, destination) = place();
+        let write_adapter =
+            |folder: &Path| write_file(folder.join(ADAPTER_CONFIG), br#"{"peft_type": "LORA"}"#);
+        write_folder(&destination, write_adapter).unwrap();
+        write_folder(&destination, |folder| {
+            write_model(folder)?;
+            write_folder(folder.join("adapter"), write_adapter)
+        })
+        .unwrap();
+        assert_eq!(names(&destination), ["adapter", "config.json", "new"]);
+        fs::create_dir(destination.join("adapter/notes")).unwrap();
+        let text = write_folder(&destination, write_model).unwrap_err().to_string();
+        assert!(text.contains("sub-folder adapter"), "{text}");
+        fs::remove_dir(destination.join("adapter/notes")).unwrap();
+        write_folder(&destination, write_model).unwrap();
+        assert_eq!(names(&destination), ["config.json", "new"]);
     }
 
     #[test]

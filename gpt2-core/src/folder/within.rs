@@ -43,6 +43,11 @@ pub fn write_within<E: From<Error>>(
     names.sort_by_key(|name: &OsString| name == CONFIG);
     for name in names {
         let place = folder.join(&name);
+        if place.is_dir() {
+            // Goes with the temporary folder; a folder with content cannot be renamed over.
+            let aside = temporary.path().join(format!(".old-{}", name.display()));
+            fs::rename(&place, aside).map_err(Error::io("rename", &place))?;
+        }
         fs::rename(temporary.path().join(&name), &place).map_err(Error::io("rename", &place))?;
     }
     sync_folder(folder).map_err(E::from)
@@ -105,13 +110,16 @@ mod tests {
     fn other_content_stays_and_files_of_the_model_are_replaced() {
         let home = tempfile::tempdir().unwrap();
         let folder = home.path().join("run");
-        fs::create_dir_all(folder.join("checkpoints")).unwrap();
+        for sub in ["checkpoints", "adapter/old"] {
+            fs::create_dir_all(folder.join(sub)).unwrap();
+        }
         put(&folder, "metrics.jsonl", "log");
         put(&folder, CONFIG, "old");
         put(&folder, ".writing-x", "half");
         write_within::<Error>(&folder, |new| {
             put(new, CONFIG, "new");
             put(new, "README.md", "card");
+            fs::create_dir(new.join("adapter")).unwrap();
             Ok(())
         })
         .unwrap();
@@ -120,7 +128,8 @@ mod tests {
             [read(CONFIG), read("README.md"), read("metrics.jsonl")],
             ["new", "card", "log"]
         );
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 4);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 5);
+        assert_eq!(fs::read_dir(folder.join("adapter")).unwrap().count(), 0);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use super::attention::Attention;
 use super::cache::LayerCache;
-use super::layers::LayerNorm;
+use super::layers::{Conv1D, LayerNorm};
 use super::mlp::Mlp;
 use super::places::Places;
 use super::source::TensorSource;
@@ -34,6 +34,16 @@ impl Block {
             ln_2: LayerNorm::load(source, &format!("{name}.ln_2"))?,
             mlp: Mlp::load(source, &format!("{name}.mlp"))?,
         })
+    }
+
+    /// The matrix products with their names within the block, in the order of the checkpoint.
+    pub(super) fn projections(&mut self) -> [(&'static str, &mut Conv1D); 4] {
+        [
+            ("attn.c_attn", &mut self.attn.c_attn),
+            ("attn.c_proj", &mut self.attn.c_proj),
+            ("mlp.c_fc", &mut self.mlp.c_fc),
+            ("mlp.c_proj", &mut self.mlp.c_proj),
+        ]
     }
 
     /// # Shapes

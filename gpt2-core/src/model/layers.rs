@@ -1,10 +1,16 @@
 //! The leaf layers, with the checkpoint's field names `weight` and `bias`.
 
+// `lora_A` and `lora_B` are the names in PEFT's files, and a field's name is the parameter's.
+#![allow(non_snake_case)]
+
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, module};
 
+use super::lora::LoraLinear;
 use super::source::TensorSource;
-use crate::{Result, ops};
+use crate::Result;
+use crate::lora::LoraConfig;
+use crate::ops::{self, DropoutMasks};
 
 /// A table of vectors.
 #[derive(Module, Debug)]
@@ -39,6 +45,12 @@ pub struct Conv1D {
     pub weight: Param<Tensor<2>>,
     /// `[out]`.
     pub bias: Param<Tensor<1>>,
+    /// From `in` to the rank of LoRA; there is either both of these or neither.
+    lora_A: Option<LoraLinear>,
+    /// From the rank to `out`.
+    lora_B: Option<LoraLinear>,
+    lora_dropout: f64,
+    lora_scaling: f64,
 }
 
 impl Conv1D {
@@ -46,17 +58,50 @@ impl Conv1D {
         Ok(Self {
             weight: source.parameter(&format!("{name}.weight"))?,
             bias: source.parameter(&format!("{name}.bias"))?,
+            lora_A: None,
+            lora_B: None,
+            lora_dropout: 0.0,
+            lora_scaling: 0.0,
         })
     }
 
-    /// `x @ weight + bias`.
+    /// `x @ weight + bias`; with LoRA, `+ dropout(x) @ lora_A^T @ lora_B^T * scaling`, as
+    /// PEFT's `lora.Linear`.
     ///
     /// # Shapes
     /// - x: `[batch, seq, in]`
     /// - output: `[batch, seq, out]`
     #[must_use]
-    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        ops::linear(x, self.weight.val(), self.bias.val())
+    pub fn forward(&self, x: Tensor<3>, masks: &mut DropoutMasks) -> Tensor<3> {
+        let update = self.update(&x, masks);
+        let output = ops::linear(x, self.weight.val(), self.bias.val());
+        match update {
+            Some(update) => output + update,
+            None => output,
+        }
+    }
+
+    /// What LoRA adds, `[batch, seq, out]`.
+    fn update(&self, x: &Tensor<3>, masks: &mut DropoutMasks) -> Option<Tensor<3>> {
+        let (Some(down), Some(up)) = (&self.lora_A, &self.lora_B) else { return None };
+        let low = down.forward(ops::dropout(x.clone(), self.lora_dropout, masks)); // [batch, seq, r]
+        // Scaled where it is narrow.
+        Some(up.forward(low * self.lora_scaling))
+    }
+
+    /// Puts low-rank weights beside the weight.
+    pub(super) fn attach_lora(&mut self, config: &LoraConfig, down: LoraLinear, up: LoraLinear) {
+        self.lora_A = Some(down);
+        self.lora_B = Some(up);
+        self.lora_dropout = config.lora_dropout;
+        self.lora_scaling = config.scaling();
+    }
+
+    /// Adds the low-rank weights to the weight; they are then gone.
+    pub(super) fn merge_lora(&mut self) {
+        let (Some(down), Some(up)) = (self.lora_A.take(), self.lora_B.take()) else { return };
+        let change = up.weight.val().matmul(down.weight.val()).transpose() * self.lora_scaling;
+        self.weight = self.weight.clone().map(|weight| weight + change);
     }
 }
 

@@ -39,7 +39,7 @@ impl Mlp {
     /// # Shapes
     /// - x, output: `[batch, seq, embd]`
     pub(super) fn forward(&self, x: Tensor<3>, masks: &mut DropoutMasks) -> Tensor<3> {
-        let inner = ops::activate(self.c_fc.forward(x), self.activation);
-        ops::dropout(self.c_proj.forward(inner), self.resid_pdrop, masks)
+        let inner = ops::activate(self.c_fc.forward(x, masks), self.activation);
+        ops::dropout(self.c_proj.forward(inner, masks), self.resid_pdrop, masks)
     }
 }

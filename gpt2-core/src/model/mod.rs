@@ -10,6 +10,7 @@ pub mod cache;
 mod hidden_state;
 mod init;
 pub mod layers;
+mod lora;
 pub mod mlp;
 mod parameters;
 mod places;
@@ -27,6 +28,7 @@ use self::cache::LayerCache;
 use self::layers::{Embedding, LayerNorm};
 use self::places::Places;
 use self::source::TensorSource;
+use crate::lora::LoraConfig;
 use crate::ops::{self, AttentionBias, DropoutMasks};
 use crate::weights::names;
 use crate::{Gpt2Config, Result};
@@ -50,6 +52,8 @@ pub struct Gpt2 {
     embd_pdrop: f64,
     #[module(skip)]
     config: Gpt2Config,
+    #[module(skip)]
+    lora: Option<LoraConfig>,
 }
 
 /// Which inner results [`Gpt2::forward_with`] keeps.
@@ -99,6 +103,7 @@ impl Gpt2 {
             },
             embd_pdrop: config.embd_pdrop,
             config: config.clone(),
+            lora: None,
         })
     }
 

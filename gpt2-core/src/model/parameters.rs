@@ -1,9 +1,10 @@
 //! Every parameter with its name, for writers, optimizers and reports.
 
-use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 
 use super::Gpt2;
+use super::source::{self, Read};
 use crate::weights::names;
 use crate::{Error, Result};
 
@@ -37,12 +38,77 @@ impl NamedParameter {
 }
 
 impl Gpt2 {
-    /// All parameters, each once, in the order of [`names::parameters`].
+    /// All parameters, each once, in the order of [`names::parameters`]; where there is LoRA, its
+    /// weights follow the bias of their module, as `h.0.attn.c_attn.lora_A.weight`, `.lora_B.weight`.
     #[must_use]
     pub fn parameters(&self) -> Vec<NamedParameter> {
         let mut collector = Collector::default();
         self.visit(&mut collector);
         collector.found
+    }
+
+    /// The model with other values, which `read` gives for each name and shape, in the order of
+    /// [`parameters`](Self::parameters) and LoRA's included.
+    ///
+    /// Identities, device and which parameters are trained stay as they are. With
+    /// [`with_lora`](Self::with_lora) before it, this restores a model from named tensors.
+    ///
+    /// # Errors
+    /// What `read` says; [`Error::Argument`] when it gives another number of values.
+    ///
+    /// # Example
+    /// ```
+    /// use gpt2_core::{Gpt2, Gpt2Config, device};
+    ///
+    /// let config = Gpt2Config { vocab_size: 9, n_embd: 4, n_layer: 1, n_head: 1, ..Gpt2Config::gpt2() };
+    /// let model = Gpt2::init(&config, 1, &device::best()?)?;
+    /// let zeros = model.with_values(|_, shape| Ok(vec![0.0; shape.iter().product()]))?;
+    /// assert!(zeros.parameters()[0].to_vec()?.iter().all(|&value| value == 0.0));
+    /// # Ok::<(), gpt2_core::Error>(())
+    /// ```
+    pub fn with_values(
+        self,
+        mut read: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>,
+    ) -> Result<Self> {
+        let mut replacer = Replacer { path: Vec::new(), read: &mut read, fault: None };
+        let model = self.map(&mut replacer);
+        replacer.fault.map_or(Ok(model), Err)
+    }
+}
+
+struct Replacer<'a> {
+    path: Vec<String>,
+    read: &'a mut Read<'a>,
+    /// What went wrong first; nothing is read after it.
+    fault: Option<Error>,
+}
+
+impl ModuleMapper for Replacer<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if self.fault.is_some() {
+            return param;
+        }
+        let (name, shape) = (self.path.join("."), param.dims().to_vec());
+        let values =
+            (self.read)(&name, &shape).and_then(|values| source::data(&name, values, shape));
+        match values {
+            Ok(data) => param.map(|old| {
+                let is_trained = old.is_require_grad();
+                Tensor::from_data(data, &old.device()).set_require_grad(is_trained)
+            }),
+            Err(error) => {
+                self.fault = Some(error);
+                param
+            }
+        }
+    }
+
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
     }
 }
 

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::{Error, Gpt2Config, Result};
 
 /// Gives the values of a parameter when asked by canonical name and shape.
-type Read<'a> = dyn FnMut(&str, &[usize]) -> Result<Vec<f32>> + 'a;
+pub(super) type Read<'a> = dyn FnMut(&str, &[usize]) -> Result<Vec<f32>> + 'a;
 
 /// Hands out parameters by name while a model is put together.
 ///
@@ -38,12 +38,22 @@ impl<'a> TensorSource<'a> {
             return Err(Error::argument("name", name, "the next tensor of the model"));
         };
         let values = (self.read)(&expected, &shape)?;
-        let count: usize = shape.iter().product();
-        if values.len() != count || shape.len() != D {
-            let found = format!("{} values for {name}", values.len());
-            return Err(Error::argument("read", found, format!("{count}, for shape {shape:?}")));
+        if shape.len() != D {
+            return Err(Error::argument("name", name, format!("a name with a shape of {D} axes")));
         }
-        let data = TensorData::new(values, shape);
-        Ok(Param::from_data(data, self.device))
+        Ok(Param::from_data(data(name, values, shape)?, self.device))
     }
+}
+
+/// The values that a reader gave, in the shape that it was asked for.
+///
+/// # Errors
+/// [`Error::Argument`] for another number of values.
+pub(super) fn data(name: &str, values: Vec<f32>, shape: Vec<usize>) -> Result<TensorData> {
+    let count: usize = shape.iter().product();
+    if values.len() != count {
+        let found = format!("{} values for {name}", values.len());
+        return Err(Error::argument("read", found, format!("{count}, for shape {shape:?}")));
+    }
+    Ok(TensorData::new(values, shape))
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::checkpoint::{Checkpoint, Entry};
-use super::names::{self, LM_HEAD, PREFIX};
+use super::names::{self, ADAPTER_PREFIX, LM_HEAD, PREFIX};
 use crate::error::TensorProblem;
 use crate::{Error, Gpt2Config, Result};
 
@@ -44,6 +44,42 @@ impl Checkpoint {
             let shape = [config.vocab_size, config.n_embd];
             faults.extend(wrong_shape(&self.entries[number], &shape));
         }
+        self.reader(places, stored, faults)
+    }
+
+    /// Matches the tensors of a PEFT adapter to names and shapes, one to one.
+    ///
+    /// Adapters of a model with head have names with `transformer.`, those of one without have not.
+    ///
+    /// # Errors
+    /// As [`audit`](Self::audit).
+    pub(crate) fn audit_adapter(
+        &self,
+        wanted: &[(String, Vec<usize>)],
+    ) -> Result<WeightReader<'_>> {
+        let with_head = format!("{ADAPTER_PREFIX}{PREFIX}");
+        let prefix = match self.entries.iter().any(|e| e.name.starts_with(&with_head)) {
+            true => with_head.as_str(),
+            false => ADAPTER_PREFIX,
+        };
+        let (mut stored, mut faults) = (HashMap::new(), Vec::new());
+        for (number, entry) in self.entries.iter().enumerate() {
+            let known = entry.name.strip_prefix(prefix);
+            if known.is_none_or(|name| stored.insert(name, number).is_some()) {
+                faults.push(TensorProblem::Unknown { name: entry.name.clone() });
+            }
+        }
+        let places = self.match_wanted(wanted, prefix, &mut stored, &mut faults);
+        self.reader(places, stored, faults)
+    }
+
+    /// The reader that a clean audit earns; what is left in `stored` is one more fault each.
+    fn reader(
+        &self,
+        places: HashMap<String, usize>,
+        stored: HashMap<&str, usize>,
+        mut faults: Vec<TensorProblem>,
+    ) -> Result<WeightReader<'_>> {
         let rest: BTreeSet<usize> = stored.into_values().collect();
         faults.extend(
             rest.into_iter()

@@ -5,6 +5,9 @@ use crate::Gpt2Config;
 /// Prefix that `GPT2LMHeadModel` puts before every name but `lm_head.weight`.
 pub const PREFIX: &str = "transformer.";
 
+/// Prefix that PEFT puts before every name of an adapter, [`PREFIX`] included.
+pub const ADAPTER_PREFIX: &str = "base_model.model.";
+
 /// Name of the output projection; a parameter of its own only when embeddings are not tied.
 pub const LM_HEAD: &str = "lm_head.weight";
 
@@ -45,8 +48,18 @@ pub fn parameters(config: &Gpt2Config) -> Vec<(String, Vec<usize>)> {
     list
 }
 
-/// The name as `transformers` writes it for `GPT2LMHeadModel`.
+/// Whether a parameter is one of LoRA's, `<module>.lora_A.weight` or `<module>.lora_B.weight`.
+#[must_use]
+pub fn is_lora(name: &str) -> bool {
+    name.ends_with(".lora_A.weight") || name.ends_with(".lora_B.weight")
+}
+
+/// The name as `transformers` writes it for `GPT2LMHeadModel`, and PEFT for LoRA's weights.
 #[must_use]
 pub fn published(name: &str) -> String {
-    if name == LM_HEAD { name.to_string() } else { format!("{PREFIX}{name}") }
+    match name {
+        LM_HEAD => name.to_string(),
+        name if is_lora(name) => format!("{ADAPTER_PREFIX}{PREFIX}{name}"),
+        name => format!("{PREFIX}{name}"),
+    }
 }

@@ -4,5 +4,6 @@ mod allocation;
 mod cache;
 mod common;
 mod locate;
+mod lora;
 mod model;
 mod ops;

@@ -5,7 +5,9 @@ use std::path::Path;
 use burn::module::Module;
 use gpt2_core::Gpt2;
 use gpt2_core::folder::write_file;
+use gpt2_core::weights::names::is_lora;
 use serde_json::{Value, json};
+use xxhash_rust::xxh3::Xxh3;
 
 use super::IDENTITY;
 use crate::config::TrainingConfig;
@@ -33,11 +35,14 @@ impl RunIdentity {
         valid: Option<&Dataset>,
     ) -> Result<Self> {
         let unwritable = |error| Error::option("recipe", error, "numbers that JSON can hold");
+        // With LoRA the weights beneath are in no checkpoint; they must be the same ones.
+        let base = model.lora().map(|_| hash_of_base(model)).transpose()?;
         let data = |data: &Dataset| json!({"sequences": data.len(), "hash": data.fingerprint()});
         let device = model.valid().device();
         Ok(Self(json!({
             "version": env!("CARGO_PKG_VERSION"),
             "config": model.config().to_json(),
+            "base_model": base,
             "training": serde_json::to_value(training).map_err(unwritable)?,
             "recipe": serde_json::to_value(recipe).map_err(unwritable)?,
             "data": data(train),
@@ -77,6 +82,16 @@ impl RunIdentity {
             None => Ok(machine.iter().map(Difference::text).collect()),
         }
     }
+}
+
+/// A hash of all weights that are not LoRA's.
+fn hash_of_base(model: &Gpt2) -> Result<String> {
+    let mut hash = Xxh3::new();
+    for parameter in model.parameters().iter().filter(|parameter| !is_lora(&parameter.name)) {
+        let values = parameter.to_vec()?;
+        values.iter().for_each(|value| hash.update(&value.to_le_bytes()));
+    }
+    Ok(format!("{:032x}", hash.digest128()))
 }
 
 struct Difference {

@@ -1,7 +1,7 @@
 //! Checkpoints: a run that was killed goes on as if nothing had happened.
 //!
 //! A checkpoint is a folder `checkpoint-STEP` that appears whole or not at all. It holds the model as
-//! a model folder does, `optimizer.safetensors` (both moments of every parameter), `best.safetensors`
+//! a model folder does (with LoRA the adapter, and not its base), `optimizer.safetensors` (both moments of every parameter), `best.safetensors`
 //! (the weights of the best evaluation, unless they are the current ones), `trainer_state.toml`
 //! (where the run is) and `run.json` (what run it is: options, recipe, data, versions).
 //!
@@ -28,6 +28,9 @@ const PREFIX: &str = "checkpoint-";
 const STATE: &str = "trainer_state.toml";
 const IDENTITY: &str = "run.json";
 const OPTIMIZER: &str = "optimizer.safetensors";
+/// Folder of the low-rank weights, and their file in it under PEFT's name.
+const ADAPTER: &str = "adapter";
+const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
 const BEST: &str = "best.safetensors";
 
 /// What a run does with the checkpoints that are there when it starts.

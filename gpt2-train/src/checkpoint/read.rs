@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
+use gpt2_core::Gpt2;
 use gpt2_core::weights::Checkpoint;
-use gpt2_core::{Gpt2, ModelFolder};
+use gpt2_core::weights::names::{is_lora, published};
 
-use super::{BEST, OPTIMIZER, RunIdentity, STATE};
+use super::{ADAPTER, ADAPTER_WEIGHTS, BEST, OPTIMIZER, RunIdentity, STATE};
 use crate::optim::AdamW;
 use crate::trainer::RunState;
 use crate::{Error, Result};
@@ -39,15 +40,17 @@ impl Restored {
     ) -> Result<Self> {
         let changes = identity.check(path)?;
         let state = read_state(&path.join(STATE))?;
-        let device = model.valid().device();
-        let folder = ModelFolder::open(path)?;
-        let restored = model_of(&folder.checkpoint()?, model, &device)?;
+        let file = match model.lora() {
+            None => Checkpoint::open(path)?,
+            Some(_) => Checkpoint::open_file(path.join(ADAPTER).join(ADAPTER_WEIGHTS))?,
+        };
+        let restored = model_of(&file, model)?;
         let best = match state.best {
             None => None,
             Some(best) if best.step == state.step => Some(restored.clone()),
             Some(_) => {
                 let file = Checkpoint::open_file(path.join(BEST))?;
-                Some(model_of(&file, model, &device)?)
+                Some(model_of(&file, model)?)
             }
         };
         read_moments(&path.join(OPTIMIZER), &restored, optimizer)?;
@@ -63,12 +66,28 @@ pub(super) fn read_state(path: &Path) -> Result<RunState> {
     })
 }
 
-/// The values of a file as a model like `like`.
-fn model_of(file: &Checkpoint, like: &Gpt2, device: &Device) -> Result<Gpt2> {
-    let mut reader = file.audit(like.config())?;
-    let model = Gpt2::from_values(like.config(), device, |name, _| reader.read(name))?;
-    reader.finish()?;
-    Ok(model)
+/// A model like `like` with the values of a file, which with LoRA holds LoRA's alone.
+fn model_of(file: &Checkpoint, like: &Gpt2) -> Result<Gpt2> {
+    let like = like.valid();
+    if like.lora().is_none() {
+        let mut reader = file.audit(like.config())?;
+        let model = like.with_values(|name, _| reader.read(name))?;
+        reader.finish()?;
+        return Ok(model);
+    }
+    let mut own = like.parameters().into_iter();
+    let missing = |name: &str| Error::data(file.path(), None, format!("`{name}` is missing"));
+    let mut failure = None;
+    let model = like.clone().with_values(|name, shape| {
+        let own = own.next();
+        if let (false, Some(own)) = (is_lora(name), &own) {
+            return own.to_vec();
+        }
+        let stored = file.tensor(&published(name), shape)?;
+        failure = failure.take().or(stored.is_none().then(|| missing(name)));
+        Ok(stored.unwrap_or_else(|| vec![0.0; shape.iter().product()]))
+    })?;
+    failure.map_or(Ok(model), Err)
 }
 
 fn read_moments(path: &Path, model: &Gpt2, optimizer: &mut AdamW) -> Result<()> {

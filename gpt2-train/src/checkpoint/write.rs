@@ -1,14 +1,15 @@
 //! Writing a checkpoint.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gpt2_core::Gpt2;
 use gpt2_core::folder::{write_file, write_folder};
 use gpt2_core::model::NamedParameter;
 use gpt2_core::pretrained::ModelToSave;
-use gpt2_core::weights::{StoredDType, TensorToWrite, write_tensors};
+use gpt2_core::weights::names::is_lora;
+use gpt2_core::weights::{StoredDType, TensorToWrite, write_safetensors, write_tensors};
 
-use super::{BEST, OPTIMIZER, Place, RunIdentity, STATE};
+use super::{ADAPTER, BEST, OPTIMIZER, Place, RunIdentity, STATE};
 use crate::optim::AdamW;
 use crate::trainer::RunState;
 use crate::{Error, Result};
@@ -36,21 +37,12 @@ impl Place {
             return Ok(path);
         }
         write_folder(&path, |folder| -> Result<()> {
-            let model = ModelToSave {
-                model: snapshot.model,
-                tokenizer: self.tokenizer.as_ref(),
-                generation_config: None,
-                card: None,
-                dtype: StoredDType::F32,
-            };
-            model.write_into(folder)?;
+            self.write_model(folder, snapshot.model)?;
             write_moments(&folder.join(OPTIMIZER), snapshot)?;
             let is_current = |best: usize| best == snapshot.state.step;
             let best = snapshot.state.best.filter(|best| !is_current(best.step));
             if let (Some(_), Some(model)) = (best, snapshot.best) {
-                let parameters = model.parameters();
-                let tensors: Vec<_> = parameters.iter().map(TensorToWrite::from).collect();
-                write_tensors(folder.join(BEST), &tensors, StoredDType::F32)?;
+                write_trained(&folder.join(BEST), model)?;
             }
             let state = toml::to_string(snapshot.state)
                 .map_err(|error| Error::data(&folder.join(STATE), None, error))?;
@@ -59,10 +51,33 @@ impl Place {
         })?;
         Ok(path)
     }
+
+    /// A model folder or, with LoRA, the adapter that PEFT would write: its base is not copied.
+    fn write_model(&self, folder: &Path, model: &Gpt2) -> Result<()> {
+        if model.lora().is_some() {
+            return Ok(model.save_adapter(folder.join(ADAPTER), None)?);
+        }
+        let files = ModelToSave {
+            model,
+            tokenizer: self.tokenizer.as_ref(),
+            generation_config: None,
+            card: None,
+            dtype: StoredDType::F32,
+        };
+        Ok(files.write_into(folder)?)
+    }
+}
+
+/// The parameters that training changes: LoRA's, where there is LoRA, else all.
+fn write_trained(path: &Path, model: &Gpt2) -> Result<()> {
+    let mut parameters = model.parameters();
+    parameters.retain(|parameter| model.lora().is_none() || is_lora(&parameter.name));
+    let tensors: Vec<_> = parameters.iter().map(TensorToWrite::from).collect();
+    Ok(write_safetensors(path, &tensors, StoredDType::F32)?)
 }
 
 /// Both moments of every parameter that has any, under the names of PyTorch's optimizer state.
-fn write_moments(path: &std::path::Path, snapshot: &Snapshot<'_>) -> Result<()> {
+fn write_moments(path: &Path, snapshot: &Snapshot<'_>) -> Result<()> {
     let mut tensors = Vec::new();
     for (parameter, [mean, square]) in snapshot.optimizer.moments(snapshot.model) {
         for (moment, values) in [("exp_avg", mean), ("exp_avg_sq", square)] {

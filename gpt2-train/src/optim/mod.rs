@@ -7,4 +7,4 @@ mod freeze;
 pub use adamw::{AdamForm, AdamW, AdamWConfig, AdamWStep, decays, is_norm};
 pub(crate) use clip::total_norm;
 pub use clip::{ClipMode, clip_factors, gradient_norms};
-pub use freeze::retain_gradients;
+pub use freeze::require_gradients;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use gpt2_core::Gpt2Config;
+use gpt2_core::{Gpt2Config, LoraConfig};
 
 use super::table::{duration, markdown_table};
 use crate::config::TrainingConfig;
@@ -174,12 +174,21 @@ fn training_section(training: &TrainingConfig, recipe: &Recipe) -> String {
         ("seed", training.seed.to_string()),
     ];
     rows.extend(common.map(|(name, value)| (name.to_string(), value)));
+    rows.extend(training.lora().map(|lora| ("LoRA".to_string(), lora_text(&lora))));
     let mut text = String::from("## Training\n\n| | |\n|---|---|\n");
     for (name, value) in rows {
         let _ = writeln!(text, "| {name} | {value} |");
     }
     text.push('\n');
     text
+}
+
+/// One line about low-rank weights, which the published ones have in them.
+fn lora_text(lora: &LoraConfig) -> String {
+    let LoraConfig { r, lora_alpha, lora_dropout, target_modules, use_rslora } = lora;
+    let kind = if *use_rslora { ", rank-stabilized" } else { "" };
+    let modules = target_modules.join(", ");
+    format!("rank {r}, alpha {lora_alpha}{kind}, dropout {lora_dropout}, on {modules}; merged")
 }
 
 /// One line about a stage.

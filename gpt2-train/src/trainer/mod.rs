@@ -32,7 +32,8 @@ pub struct Trainer {
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// The trained model, off the training device: the best one with `load_best_model_at_end`,
-    /// else the last.
+    /// else the last. LoRA is still beside its weights: see [`Gpt2::save_adapter`] and
+    /// [`Gpt2::merge_lora`].
     pub model: Gpt2,
     /// The best evaluation and the model at that moment.
     pub best: Option<(EvaluationRecord, Gpt2)>,
@@ -84,11 +85,14 @@ impl Trainer {
 
     /// Trains `model` on `train` and, at the end of every epoch, evaluates it on `valid`.
     ///
+    /// With `lora_r`, or when the model comes with LoRA, only the low-rank weights are trained.
+    ///
     /// `callback`, which may be a closure, hears of every step and evaluation as it happens and may
     /// end the run: with [`Control::Stop`](crate::Control::Stop), or with an error of its own.
     ///
     /// # Errors
-    /// [`Error::Option`] when the recipe's groups are not those of this model; [`Error::Dataset`]
+    /// [`Error::Option`] when the recipe's groups are not those of this model; what
+    /// [`Gpt2::with_lora`] says; [`Error::Dataset`]
     /// when there is nothing but its ignored token;
     /// [`Error::EarlierRun`](crate::Error::EarlierRun), [`Error::OtherRun`](crate::Error::OtherRun) and
     /// [`Error::Busy`](crate::Error::Busy) about its checkpoints; [`Error::Io`](crate::Error::Io) when
@@ -104,6 +108,10 @@ impl Trainer {
     ) -> Result<Outcome> {
         let model = match self.config.dropout {
             Some(p) => model.with_dropout(p)?,
+            None => model,
+        };
+        let model = match self.config.lora() {
+            Some(lora) => model.with_lora(&lora, self.config.seed)?,
             None => model,
         };
         let masked = |data: &Dataset| self.recipe.ignored_token_id.map(|id| data.ignoring(id));

@@ -15,7 +15,7 @@ use crate::checkpoint::{Place, Restored, RunIdentity, Snapshot};
 use crate::config::TrainingConfig;
 use crate::data::{Dataset, Example, epoch_order};
 use crate::evaluate::evaluate_while;
-use crate::optim::{AdamW, AdamWStep, clip_factors, gradient_norms, retain_gradients, total_norm};
+use crate::optim::{AdamW, AdamWStep, clip_factors, gradient_norms, total_norm};
 use crate::plan::Plan;
 use crate::record::{EpochRecord, EvaluationRecord, Event, StepRecord};
 use crate::{Error, Result};
@@ -278,9 +278,9 @@ impl<'a> Run<'a> {
         if planned.starts_stage {
             self.optimizer = self.trainer.optimizer();
         }
-        let (loss, mut gradients) =
-            gradients(&self.model, self.config, &rows, scored, self.state.step)?;
-        retain_gradients(&self.model, &mut gradients, planned.is_trained);
+        let step = self.state.step;
+        let (loss, gradients) =
+            gradients(&self.model, self.config, &rows, scored, step, planned.is_trained)?;
         let norms = gradient_norms(&self.model, &gradients)?;
         let grad_norm = total_norm(&norms);
         let number = self.state.step + 1;

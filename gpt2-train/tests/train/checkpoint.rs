@@ -157,6 +157,22 @@ fn a_run_of_stages_goes_on_inside_a_stage_and_between_stages() {
 }
 
 #[test]
+fn a_run_with_lora_goes_on_and_its_checkpoints_hold_no_base() {
+    let options =
+        TrainingConfig { lora_r: Some(2), lora_dropout: 0.1, weight_decay: 0.1, ..options() };
+    assert_resuming_changes_nothing(&options, &Recipe::from(&options), 5);
+    let (place, _) = finished(&options);
+    let checkpoint = place.path().join("checkpoint-10");
+    assert!(checkpoint.join("adapter/adapter_model.safetensors").is_file());
+    assert!(!checkpoint.join("model.safetensors").exists());
+    let trainer = trainer(&options, &Recipe::from(&options))
+        .with_checkpoints(at(place.path(), Resume::Latest));
+    let other = Gpt2::init(&config(), 2, &device::best().unwrap()).unwrap();
+    let message = trainer.run(other, &data(18), Some(&data(6)), &mut NoCallback).unwrap_err();
+    assert!(message.to_string().contains("`base_model`"), "{message}");
+}
+
+#[test]
 fn early_stopping_counts_on() {
     let options = TrainingConfig {
         early_stopping_patience: Some(2),
@@ -308,13 +324,12 @@ fn how_often_and_how_many_are_saved_may_change() {
 #[test]
 fn a_damaged_checkpoint_names_the_file() {
     type Damage = fn(&Path);
-    let cases: [(&str, Damage, &str); 6] = [
+    let cases: [(&str, Damage, &str); 5] = [
         ("trainer_state.toml", |path| fs::write(path, "step = \"x\"").unwrap(), "line 1"),
         ("run.json", |path| fs::write(path, "{").unwrap(), "not JSON"),
         ("optimizer.safetensors", |path| fs::write(path, "short").unwrap(), "malformed"),
         ("optimizer.safetensors", |path| fs::remove_file(path).unwrap(), "cannot"),
         ("model.safetensors", |path| fs::remove_file(path).unwrap(), "no model.safetensors"),
-        ("config.json", |path| fs::write(path, "[]").unwrap(), "config.json"),
     ];
     for (file, damage, part) in cases {
         let (place, _) = finished(&options());

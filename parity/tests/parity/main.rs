@@ -12,6 +12,7 @@ mod generation;
 mod gradients;
 mod greedy;
 mod json;
+mod lora;
 mod models;
 mod pipeline;
 mod processors;

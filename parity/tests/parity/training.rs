@@ -14,7 +14,7 @@ use crate::tensors::Arrays;
 use crate::tolerance::{FINAL_WEIGHT, GRADIENT_NORM, LEARNING_RATE, TRAINING_LOSS};
 
 /// The options that `trainer_hyper` of training.json describes.
-fn options(hyper: &Value) -> TrainingConfig {
+pub fn options(hyper: &Value) -> TrainingConfig {
     TrainingConfig {
         max_steps: Some(count(hyper, "steps")),
         per_device_batch_size: count(hyper, "batch_size"),
@@ -86,7 +86,7 @@ pub fn check_losses(context: &str, steps: &[StepRecord], curve: &Value) {
     }
 }
 
-fn check_curve(context: &str, steps: &[StepRecord], curve: &Value) {
+pub fn check_curve(context: &str, steps: &[StepRecord], curve: &Value) {
     check_losses(context, steps, curve);
     let (rates, norms) = (numbers(curve, "lr"), numbers(curve, "grad_norm"));
     for (at, step) in steps.iter().enumerate() {
