@@ -61,6 +61,14 @@ pub enum Error {
         /// Optimizer step, counted from 1.
         step: usize,
     },
+    /// The sampler of a [`RunLog`](crate::report::RunLog) could not write its texts.
+    #[error("no samples at step {step}: {source}")]
+    Samples {
+        /// Steps done.
+        step: usize,
+        /// The sampler's own error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 impl Error {
