@@ -1,6 +1,9 @@
 //! Integration tests of `gpt2-train`, in one binary.
 
+mod events;
 mod recipe;
 mod recipe_file;
+mod run_log;
+mod tensorboard;
 mod trainer;
 mod transfer;
