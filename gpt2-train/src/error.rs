@@ -94,6 +94,14 @@ pub enum Error {
         /// The last checkpoint, where there is one.
         checkpoint: Option<PathBuf>,
     },
+    /// The sampler of a [`RunLog`](crate::report::RunLog) could not write its texts.
+    #[error("no samples at step {step}: {source}")]
+    Samples {
+        /// Steps done.
+        step: usize,
+        /// The sampler's own error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 impl Error {

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::evaluate::Evaluation;
 
 /// One optimizer step.
 ///
 /// What is not written is left out because the keys of `metrics.jsonl` are a contract.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
     /// Steps done, this one included.
     pub step: usize,
@@ -32,6 +32,10 @@ pub struct StepRecord {
     pub clipped_tensors: usize,
     /// Tokens that the step read.
     pub tokens: usize,
+    /// Length of the sequence that a token of the step is in, on average: that of all sequences
+    /// where they are of one length. The work of attention is proportional to it.
+    #[serde(skip)]
+    pub sequence_length: f64,
     /// Tokens divided by the step's wall-clock time.
     pub tokens_per_second: f64,
 }
@@ -44,13 +48,20 @@ pub struct EvaluationRecord {
     /// Epochs done.
     pub epoch: f64,
     /// Mean loss per token, in nats.
+    #[serde(deserialize_with = "number_or_nan")]
     pub eval_loss: f64,
     /// Share of tokens that were the likeliest.
     pub eval_accuracy: f64,
     /// `exp(eval_loss)`.
+    #[serde(deserialize_with = "number_or_nan")]
     pub eval_perplexity: f64,
     /// Wall-clock time of the evaluation.
     pub seconds: f64,
+}
+
+/// JSON has no infinity, which is the perplexity of a loss above 709, and writes `null` instead.
+fn number_or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 impl EvaluationRecord {

@@ -1,5 +1,6 @@
 //! `gpt2 train`.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -11,7 +12,7 @@ use gpt2_core::weights::StoredDType;
 use gpt2_core::{Gpt2, Gpt2Config};
 use gpt2_train::checkpoint::checkpoints;
 use gpt2_train::data::{Document, block_size, blocks, read_documents, split};
-use gpt2_train::report::{MetricsWriter, ModelCard, TrainingProgress, epoch_table};
+use gpt2_train::report::{ModelCard, Report, TrainingProgress, epoch_table};
 use gpt2_train::{
     Callbacks, Checkpoints, Control, Dataset, Error, Event, Recipe, RecipeFile, Resume, Trainer,
     TrainingConfig, recipe_toml, resolved_options,
@@ -19,6 +20,7 @@ use gpt2_train::{
 use serde_json::{Map, Value, json};
 
 use super::corpus::{read_all, tokenize};
+use super::watch::run_log;
 use super::{Failure, Outcome, check_generation_config, check_output};
 use crate::args::Global;
 use crate::interrupt::{Interrupt, Interrupted};
@@ -28,8 +30,17 @@ use crate::output;
 const CHECKPOINTS: &str = "checkpoints";
 
 /// What a run that did not come to its end leaves in the output folder.
-const RUN_FILES: [&str; 5] =
-    ["adapter", CHECKPOINTS, "metrics.jsonl", "training_config.json", "recipe.toml"];
+const RUN_FILES: [&str; 9] = [
+    "adapter",
+    CHECKPOINTS,
+    "epochs.jsonl",
+    "metrics.jsonl",
+    "recipe.toml",
+    "report.html",
+    "runs",
+    "samples.jsonl",
+    "training_config.json",
+];
 
 /// Options of `gpt2 train`.
 #[derive(Debug, Clone, Args)]
@@ -54,11 +65,14 @@ pub struct TrainArgs {
     /// Share of the documents to hold out for validation
     #[arg(long, value_name = "X")]
     valid_fraction: Option<f64>,
-    /// Folder to write: the model, `checkpoints`, `metrics.jsonl`, `training_config.json`, `recipe.toml`
-    /// where there is a recipe, `adapter` with `--lora-r`, which the model has merged; an earlier model
+    /// Folder to write: the model, `checkpoints`, `report.html`, `metrics.jsonl`, `runs` for TensorBoard,
+    /// `training_config.json`, `recipe.toml` where there is a recipe, `adapter` with `--lora-r`, which the model has merged; an earlier model
     /// there is replaced
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
+    /// What the texts in `report.html` begin with, one for each evaluation [default: nothing]
+    #[arg(long, value_name = "T")]
+    sample_prompt: Vec<String>,
     /// Go on from the latest checkpoint in the output folder, if there is one
     #[arg(long)]
     resume: bool,
@@ -166,15 +180,22 @@ impl Job<'_> {
             }
             Ok(Control::Continue)
         };
-        let mut metrics = MetricsWriter::new(self.args.output.join("metrics.jsonl"));
+        let card = card(self.args);
+        let report = Report::new(&card.name, &card.summary, &self.args.recipe, self.recipe);
+        let (tokenizer, prompts) = (self.start.tokenizer.as_ref(), &self.args.sample_prompt);
+        let seed = self.args.recipe.seed;
+        let mut log = run_log(&self.args.output, report, tokenizer, prompts, seed);
         let mut progress = TrainingProgress::new(global.quiet);
         let outcome = trainer.run(
             self.start.model.clone(),
             self.train,
             self.valid,
-            &mut Callbacks(vec![&mut options, &mut progress, &mut metrics, &mut stop]),
+            &mut Callbacks(vec![&mut options, &mut progress, &mut log, &mut stop]),
         );
         progress.finish();
+        if outcome.is_ok() || self.args.output.is_dir() {
+            log.finish()?;
+        }
         match (outcome, interrupt.signal()) {
             (Ok(outcome), Some(signal)) if outcome.stopped => {
                 let (step, checkpoint) = (outcome.steps, self.last_checkpoint()?);
@@ -214,7 +235,10 @@ impl Job<'_> {
 
     fn write_model(&self, folder: &Path, outcome: &gpt2_train::Outcome) -> Outcome {
         let (model, start) = (&outcome.model, self.start);
-        let card = card(self.args).render_recipe(
+        // The text of an earlier card is its owner's.
+        let existing = fs::read_to_string(self.args.output.join("README.md")).ok();
+        let card = card(self.args).update(
+            existing.as_deref(),
             model.config(),
             &self.args.recipe,
             self.recipe,

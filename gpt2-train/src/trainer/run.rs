@@ -304,7 +304,9 @@ impl<'a> Run<'a> {
         self.state.step = number;
         self.state.epoch_loss += loss * scored as f64;
         self.state.epoch_scored += scored;
-        let tokens = rows.iter().map(|row| row.input_ids.len()).sum();
+        let lengths = rows.iter().map(|row| row.input_ids.len());
+        let tokens = lengths.clone().sum();
+        let squares: usize = lengths.map(|length| length * length).sum();
         let record = StepRecord {
             step: number,
             epoch: self.epochs_done(),
@@ -315,6 +317,7 @@ impl<'a> Run<'a> {
             grad_norm,
             clipped_tensors: factors.iter().filter(|&&factor| factor < 1.0).count(),
             tokens,
+            sequence_length: squares as f64 / tokens as f64,
             tokens_per_second: tokens as f64 / start.elapsed().as_secs_f64(),
         };
         self.tell(&Event::Step(record))
