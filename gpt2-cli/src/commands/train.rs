@@ -97,7 +97,9 @@ pub fn run(args: &TrainArgs, global: &Global) -> Outcome {
     let trainer = Trainer::with_recipe(config.clone(), recipe.clone())?;
     check_validation(args)?;
     check_output(&args.output, &inputs(args))?;
-    let start = start(args, global, &global.device()?)?;
+    let device = global.device()?;
+    config.dtype.check(&device)?;
+    let start = start(args, global, &device)?;
     let (train, valid) = datasets(args, &start)?;
     let mut finished = None;
     write_folder(&args.output, |folder| -> Outcome {

@@ -55,6 +55,7 @@ impl Attention {
         cache: Option<(&mut LayerCache, &Places)>,
         masks: &mut DropoutMasks,
     ) -> (Tensor<3>, Option<Tensor<4>>) {
+        let dtype = x.dtype();
         let qkv = self.c_attn.forward(x); // [batch, seq, 3 embd]
         let (merged, probabilities) = match cache {
             Some((cache, places)) if ops::attends_in_place(&qkv) => {
@@ -62,7 +63,8 @@ impl Attention {
             }
             cache => self.attend(qkv, bias, cache, masks),
         };
-        (ops::dropout(self.c_proj.forward(merged), self.resid_pdrop, masks), probabilities)
+        let output = self.c_proj.forward(merged).cast(dtype);
+        (ops::dropout(output, self.resid_pdrop, masks), probabilities)
     }
 
     /// Heads apart, attention, heads together.

@@ -16,6 +16,7 @@ pub struct TrainingProgress {
     bar: ProgressBar,
     quiet: bool,
     tokens_per_second: f64,
+    skipped: usize,
 }
 
 /// Weight of the past in the smoothed speed.
@@ -25,7 +26,7 @@ impl TrainingProgress {
     /// A bar that appears when the run starts; `quiet` shows nothing at all.
     #[must_use]
     pub fn new(quiet: bool) -> Self {
-        Self { bar: ProgressBar::hidden(), quiet, tokens_per_second: 0.0 }
+        Self { bar: ProgressBar::hidden(), quiet, tokens_per_second: 0.0, skipped: 0 }
     }
 
     fn show(&mut self, event: &Event) {
@@ -42,8 +43,13 @@ impl TrainingProgress {
                 self.tokens_per_second =
                     SMOOTHING * old + (1.0 - SMOOTHING) * record.tokens_per_second;
                 self.bar.set_position(record.step as u64);
+                self.skipped += usize::from(record.skipped.is_some());
+                let skipped = match self.skipped {
+                    0 => String::new(),
+                    count => format!("  {count} skipped"),
+                };
                 self.bar.set_message(format!(
-                    "epoch {:.2}  loss {:.4}  {:.0} tokens/s",
+                    "epoch {:.2}  loss {:.4}  {:.0} tokens/s{skipped}",
                     record.epoch, record.loss, self.tokens_per_second
                 ));
             }

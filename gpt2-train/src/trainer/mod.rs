@@ -1,8 +1,13 @@
 //! The training loop.
 
+mod checkpointed;
 mod gradients;
+mod loss_scale;
+mod outlier;
 mod run;
+mod skip;
 mod state;
+mod sums;
 
 use gpt2_core::Gpt2;
 
@@ -35,8 +40,10 @@ pub struct Outcome {
     pub best: Option<(EvaluationRecord, Gpt2)>,
     /// A row for each epoch.
     pub epochs: Vec<EpochRecord>,
-    /// Optimizer steps made.
+    /// Optimizer steps made, skipped ones included.
     pub steps: usize,
+    /// Steps that changed nothing; the reason of each is in its record.
+    pub skipped_steps: usize,
     /// Wall-clock time of the run.
     pub seconds: f64,
     /// Whether a callback ended it before its time.
@@ -77,8 +84,8 @@ impl Trainer {
     /// end the run: with [`Control::Stop`](crate::Control::Stop), or with an error of its own.
     ///
     /// # Errors
-    /// [`Error::Option`] when the recipe's groups are not those of this model; [`Error::Dataset`]
-    /// when there is nothing but its ignored token;
+    /// [`Error::Option`] when the recipe's groups are not those of this model, or its device does not
+    /// compute in the configured `dtype`; [`Error::Dataset`] when there is nothing but its ignored token;
     /// [`Error::NonFinite`] naming the step at which loss or gradient stop being numbers;
     /// [`gpt2_core::Error::Compute`] when the device fails; what `callback` returns.
     pub fn run(
@@ -88,6 +95,7 @@ impl Trainer {
         valid: Option<&Dataset>,
         callback: &mut dyn Callback,
     ) -> Result<Outcome> {
+        self.config.dtype.check(&model.device())?;
         let model = match self.config.dropout {
             Some(p) => model.with_dropout(p)?,
             None => model,

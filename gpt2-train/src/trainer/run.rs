@@ -9,6 +9,7 @@ use gpt2_core::Gpt2;
 use super::gradients::gradients;
 use super::state::RunState;
 use super::{Outcome, Trainer};
+use crate::Result;
 use crate::callback::{Callback, Control};
 use crate::config::TrainingConfig;
 use crate::data::{Dataset, Example, epoch_order};
@@ -16,7 +17,6 @@ use crate::evaluate::evaluate_while;
 use crate::optim::{AdamW, AdamWStep, clip_factors, gradient_norms, retain_gradients, total_norm};
 use crate::plan::Plan;
 use crate::record::{EpochRecord, EvaluationRecord, Event, StepRecord};
-use crate::{Error, Result};
 
 /// A run under way.
 pub(super) struct Run<'a> {
@@ -60,7 +60,7 @@ impl<'a> Run<'a> {
             callback,
             model: model.train(),
             optimizer: trainer.optimizer(),
-            state: RunState::default(),
+            state: RunState::new(config),
             best: None,
             steps_per_epoch,
             order: None,
@@ -98,6 +98,7 @@ impl<'a> Run<'a> {
             best,
             epochs: self.state.epochs,
             steps: self.state.step,
+            skipped_steps: self.state.skipped_steps,
             seconds: self.state.seconds,
             stopped: self.stopped,
         })
@@ -203,16 +204,12 @@ impl<'a> Run<'a> {
             self.optimizer = self.trainer.optimizer();
         }
         let (loss, mut gradients) =
-            gradients(&self.model, self.config, &rows, scored, self.state.step)?;
+            gradients(&self.model, self.config, &rows, scored, &self.state)?;
         retain_gradients(&self.model, &mut gradients, planned.is_trained);
         let norms = gradient_norms(&self.model, &gradients)?;
         let grad_norm = total_norm(&norms);
         let number = self.state.step + 1;
-        for (quantity, value) in [("loss", loss), ("gradient norm", grad_norm)] {
-            if !value.is_finite() {
-                return Err(Error::NonFinite { quantity, value, step: number });
-            }
-        }
+        let skipped = self.state.judge(self.config, loss, grad_norm)?;
         let factors = match self.config.max_grad_norm {
             0.0 => vec![1.0; norms.len()],
             most => clip_factors(&norms, self.config.clip, most),
@@ -222,11 +219,14 @@ impl<'a> Run<'a> {
             factors: &factors,
             adam_beta1: planned.adam_beta1,
         };
-        let model = self.model.clone();
-        self.model = self.optimizer.step(model, gradients, step);
+        if skipped.is_none() {
+            self.model = self.optimizer.step(self.model.clone(), gradients, step);
+        }
         self.state.step = number;
-        self.state.epoch_loss += loss * scored as f64;
-        self.state.epoch_scored += scored;
+        if loss.is_finite() {
+            self.state.epoch_loss += loss * scored as f64;
+            self.state.epoch_scored += scored;
+        }
         let tokens = rows.iter().map(|row| row.input_ids.len()).sum();
         let record = StepRecord {
             step: number,
@@ -239,6 +239,7 @@ impl<'a> Run<'a> {
             clipped_tensors: factors.iter().filter(|&&factor| factor < 1.0).count(),
             tokens,
             tokens_per_second: tokens as f64 / start.elapsed().as_secs_f64(),
+            skipped,
         };
         self.tell(&Event::Step(record)).map(drop)
     }

@@ -1,5 +1,6 @@
 //! Integration tests of `gpt2-train`, in one binary.
 
+mod precision;
 mod recipe;
 mod recipe_file;
 mod trainer;
