@@ -27,6 +27,8 @@ pub struct TrainingProgress {
     pace: Option<Pace>,
     /// FLOPs per second that the device could reach.
     peak: Option<f64>,
+    /// Steps that were skipped.
+    skipped: usize,
 }
 
 impl TrainingProgress {
@@ -34,7 +36,7 @@ impl TrainingProgress {
     #[must_use]
     pub fn new(quiet: bool) -> Self {
         let (bar, speed) = (ProgressBar::hidden(), Speed::default());
-        Self { bar, quiet, speed, pace: None, peak: None }
+        Self { bar, quiet, speed, pace: None, peak: None, skipped: 0 }
     }
 
     fn show(&mut self, event: &Event, model: &Gpt2) -> Result<()> {
@@ -87,7 +89,12 @@ impl TrainingProgress {
         let left = pace.left(record.step, total, pace.since.elapsed().as_secs_f64());
         self.bar.set_position(record.step as u64);
         self.bar.set_prefix(duration(left));
-        self.bar.set_message(describe(record, &self.speed.text(Some(peak))));
+        self.skipped += usize::from(record.skipped.is_some());
+        let mut text = describe(record, &self.speed.text(Some(peak)));
+        if self.skipped > 0 {
+            text.push_str(&format!(", {} skipped", self.skipped));
+        }
+        self.bar.set_message(text);
         Ok(())
     }
 

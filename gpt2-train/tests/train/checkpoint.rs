@@ -8,8 +8,8 @@ use gpt2_train::checkpoint::checkpoints;
 use gpt2_train::data::blocks;
 use gpt2_train::record::{EpochRecord, EvaluationRecord, StepRecord};
 use gpt2_train::{
-    Checkpoints, Control, Dataset, Event, LayerGroups, NoCallback, OneCycle, Outcome, Recipe,
-    Result, Resume, Schedule, Stage, StageLength, Trainer, TrainingConfig,
+    Checkpoints, ComputeDType, Control, Dataset, Event, LayerGroups, NoCallback, OneCycle, Outcome,
+    Recipe, Result, Resume, Schedule, Stage, StageLength, Trainer, TrainingConfig,
 };
 
 fn config() -> Gpt2Config {
@@ -170,6 +170,22 @@ fn a_run_with_lora_goes_on_and_its_checkpoints_hold_no_base() {
     let other = Gpt2::init(&config(), 2, &device::best().unwrap()).unwrap();
     let message = trainer.run(other, &data(18), Some(&data(6)), &mut NoCallback).unwrap_err();
     assert!(message.to_string().contains("`base_model`"), "{message}");
+}
+
+#[test]
+fn loss_scale_and_skipped_steps_go_on() {
+    let options = TrainingConfig {
+        dtype: ComputeDType::F16,
+        gradient_checkpointing: true,
+        skip_z_score: Some(0.05),
+        num_train_epochs: 60.0,
+        eval_steps: None,
+        ..options()
+    };
+    let (_, lines) = run(&trainer(&options, &Recipe::from(&options)), usize::MAX);
+    let skipped = |line: &&Line| matches!(line, Line::Step(record) if record.skipped.is_some());
+    assert!(lines.iter().filter(skipped).count() > 3);
+    assert_resuming_changes_nothing(&options, &Recipe::from(&options), 190);
 }
 
 #[test]
