@@ -74,7 +74,12 @@ enum Line {
 fn line(event: &Event) -> Option<Line> {
     let timeless = |record: EvaluationRecord| EvaluationRecord { seconds: 0.0, ..record };
     match event {
-        Event::Step(record) => Some(Line::Step(StepRecord { tokens_per_second: 0.0, ..*record })),
+        Event::Step(record) => Some(Line::Step(StepRecord {
+            tokens_per_second: 0.0,
+            // The norm of a step that was skipped may be no number, which equals nothing.
+            grad_norm: if record.skipped.is_some() { 0.0 } else { record.grad_norm },
+            ..*record
+        })),
         Event::Evaluated(record) => Some(Line::Evaluated(timeless(*record))),
         Event::Epoch(record) => Some(Line::Epoch(EpochRecord {
             seconds: 0.0,
@@ -135,8 +140,8 @@ fn assert_resuming_changes_nothing(options: &TrainingConfig, recipe: &Recipe, ev
         // Before the first step there is nothing to save, so all of it is done again.
         lines.retain(|line| step_of(line) > 0 || rest.iter().all(|line| step_of(line) > 0));
         lines.extend(rest);
-        assert_eq!(lines, expected, "stopped at event {stop_at}");
-        assert_eq!(weights(&outcome.model), weights(&whole.model), "stopped at event {stop_at}");
+        assert!(lines == expected, "stopped at event {stop_at}");
+        assert!(weights(&outcome.model) == weights(&whole.model), "stopped at event {stop_at}");
         assert_eq!(outcome.best.unwrap().0.step, whole.best.as_ref().unwrap().0.step);
     }
 }

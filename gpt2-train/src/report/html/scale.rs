@@ -115,7 +115,7 @@ pub(super) fn label(value: f64) -> String {
     };
     match size {
         0.0 => "0".to_string(),
-        _ if size < 1e-2 || size >= 1e12 => {
+        _ if !(1e-2..1e12).contains(&size) => {
             let text = format!("{value:.2e}");
             let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
             format!("{}e{power}", digits.trim_end_matches('0').trim_end_matches('.'))
