@@ -4,6 +4,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Report;
 use super::chart::{Chart, Series, Shape};
+use super::curve::Curve;
 use super::scale::{Scale, label};
 use crate::report::card::{model_rows, training_rows};
 use crate::report::samples::SampleRecord;
@@ -58,7 +59,11 @@ fn key_numbers(report: &Report) -> Markup {
         add("accuracy", accuracy, "next token".to_string());
     }
     if let Some((loss, steps)) = report.curves.loss.latest() {
-        add("training loss", format!("{loss:.4}"), format!("mean, last {steps} steps"));
+        add(
+            "training loss",
+            format!("{loss:.4}"),
+            format!("mean, last {} steps", label(round(steps as f64))),
+        );
     }
     let of = format!("of {}, epoch {}", report.total_steps, epoch_number(progress.epoch));
     add("steps", progress.step.to_string(), of);
@@ -87,64 +92,61 @@ fn charts(report: &Report) -> Vec<Chart> {
         return Vec::new();
     }
     let steps = report.progress.step;
-    let chart = |title: &str, series: Vec<Series>, y: Scale| Chart {
-        title: title.to_string(),
-        series,
-        y,
-        steps,
-    };
-    let curves = &report.curves;
-    vec![
-        loss_chart(report, chart),
-        rate_chart(report, chart),
-        chart(
-            "Gradient norm",
-            vec![
-                series("least and most", "spread", Shape::Band(curves.grad_norm.range())),
-                series("before clipping", "norm", Shape::Line(curves.grad_norm.means())),
-            ],
-            Scale::fitting(
-                curves.grad_norm.points().iter().flat_map(|point| [point.low, point.high]),
-            ),
-        ),
-    ]
+    let charts = [loss_chart(report), rate_chart(report), norm_chart(report)];
+    charts.map(|chart| Chart { steps, ..chart }).into()
 }
 
 fn series(name: impl Into<String>, class: &'static str, shape: Shape) -> Series {
     Series { name: name.into(), class, shape }
 }
 
-fn loss_chart(report: &Report, chart: impl Fn(&str, Vec<Series>, Scale) -> Chart) -> Chart {
+/// A chart whose length is still to be given.
+fn chart(title: &'static str, unit: &'static str, series: Vec<Series>, y: Scale) -> Chart {
+    Chart { title, unit, series, y, steps: 0 }
+}
+
+fn norm_chart(report: &Report) -> Chart {
+    let norm = &report.curves.grad_norm;
+    let y = Scale::fitting(norm.points().iter().flat_map(|point| [point.low, point.high]));
+    let series = vec![
+        series("least and most", "spread", Shape::Band(norm.range())),
+        series("before clipping", "norm", Shape::Line(norm.means())),
+    ];
+    chart("Gradient norm", "of all trained parameters", series, y)
+}
+
+fn loss_chart(report: &Report) -> Chart {
     let loss = &report.curves.loss;
-    let evaluations = report.evaluations.iter();
-    let valid: Vec<_> = evaluations
-        .filter(|evaluation| evaluation.eval_loss.is_finite())
-        .map(|evaluation| (evaluation.step as f64, evaluation.eval_loss))
-        .collect();
+    let mut valid = Curve::default();
+    for evaluation in &report.evaluations {
+        valid.push(evaluation.step, evaluation.eval_loss);
+    }
+    let valid = valid.means();
     let values = loss.points().iter().flat_map(|point| [point.low, point.high]);
     let y = Scale::fitting(values.chain(valid.iter().map(|point| point.1)));
     let smoothed = match loss.smoothed_over() {
         1 => Vec::new(),
         _ => loss.smoothed(),
     };
-    let over = format!("smoothed, over {} steps", loss.smoothed_over());
+    let over = format!("smoothed, over {} steps", label(round(loss.smoothed_over() as f64)));
     let series = vec![
         series("least and most", "spread", Shape::Band(loss.range())),
         series("training", "training", Shape::Line(loss.means())),
         series(over, "smoothed", Shape::Line(smoothed)),
         series("validation", "validation", Shape::Marks(valid)),
     ];
-    chart("Loss", series, y)
+    chart("Loss", "nats per token", series, y)
 }
 
-fn rate_chart(report: &Report, chart: impl Fn(&str, Vec<Series>, Scale) -> Chart) -> Chart {
+fn rate_chart(report: &Report) -> Chart {
     let highest = report.curves.rate.means();
     let lowest = report.curves.lowest_rate.means();
     let rates = || highest.iter().chain(&lowest).map(|point| point.1);
     let is_one = lowest.iter().all(|point| highest.contains(point));
     if is_one {
         let y = Scale::from_zero(rates());
-        return chart("Learning rate", vec![series("rate", "rate", Shape::Line(highest))], y);
+        let series = vec![series("rate", "rate", Shape::Line(highest))];
+        return chart("Learning rate", "of each update", series, y);
     }
     // The groups' rates differ by a factor, which a logarithmic axis shows and a linear one hides.
     let y = Scale::fitting(rates());
@@ -152,7 +154,7 @@ fn rate_chart(report: &Report, chart: impl Fn(&str, Vec<Series>, Scale) -> Chart
         series("highest, of the last group", "rate", Shape::Line(highest)),
         series("lowest, of the first group", "lowest", Shape::Line(lowest)),
     ];
-    chart("Learning rate", series, y)
+    chart("Learning rate", "of each update", series, y)
 }
 
 /// The card's table.

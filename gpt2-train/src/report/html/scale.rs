@@ -11,12 +11,15 @@ pub(super) struct Scale {
 /// A logarithmic axis is for values that differ by this much.
 const WIDE: f64 = 30.0;
 
+/// Room above and below the values of a logarithmic axis, as a factor.
+const LOG_ROOM: f64 = 1.2;
+
 impl Scale {
     /// An axis that holds all of `values`, logarithmic where they are positive and far apart.
     pub fn fitting(values: impl Iterator<Item = f64>) -> Self {
         let (low, high) = range(values);
         match low > 0.0 && high / low >= WIDE {
-            true => Self { low, high, log: true },
+            true => Self { low: low / LOG_ROOM, high: high * LOG_ROOM, log: true },
             false => Self::padded(low, high),
         }
     }
@@ -115,7 +118,7 @@ pub(super) fn label(value: f64) -> String {
     };
     match size {
         0.0 => "0".to_string(),
-        _ if size < 1e-2 || size >= 1e12 => {
+        _ if !(1e-2..1e12).contains(&size) => {
             let text = format!("{value:.2e}");
             let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
             format!("{}e{power}", digits.trim_end_matches('0').trim_end_matches('.'))
