@@ -46,7 +46,7 @@ impl MetricsWriter {
             Event::Started { step, .. } => self.lines.start(*step),
             Event::Step(record) => self.lines.append(record.step, record),
             Event::Evaluated(record) => self.lines.append(record.step, record),
-            Event::Evaluating { .. } | Event::Epoch(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 

@@ -115,7 +115,7 @@ impl Report {
                 self.epochs.retain(|epoch| epoch.step != record.step);
                 self.epochs.push(*record);
             }
-            Event::Evaluating { .. } => {}
+            _ => {}
         }
     }
 

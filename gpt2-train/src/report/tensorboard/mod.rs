@@ -69,7 +69,7 @@ impl TensorBoardWriter {
                     ("eval/runtime", record.seconds),
                 ],
             ),
-            Event::Evaluating { .. } | Event::Epoch(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
