@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use maud::{Markup, PreEscaped, html};
 
-use super::scale::{Scale, label};
+use super::scale::{Scale, reading};
 
 /// A line chart over the steps of a run.
 #[derive(Debug)]
@@ -143,15 +143,10 @@ impl Chart {
             if text.is_empty() {
                 let _ = write!(text, "step {:.0}", step.round());
             }
-            let _ = write!(text, " · {} {}", series.class, label(significant(value)));
+            let _ = write!(text, " · {} {}", series.class, reading(value));
         }
         text
     }
-}
-
-/// Four significant digits, which is what a chart can show.
-fn significant(value: f64) -> f64 {
-    format!("{value:.3e}").parse().unwrap_or(value)
 }
 
 /// A chart's axes on a drawing of some size.

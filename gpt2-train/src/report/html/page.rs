@@ -5,7 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::Report;
 use super::chart::{Chart, Series, Shape};
 use super::curve::Curve;
-use super::scale::{Scale, label};
+use super::scale::{Scale, reading};
 use crate::report::card::{model_rows, training_rows};
 use crate::report::samples::SampleRecord;
 use crate::report::table::{COLUMNS, best_epoch, cells, duration, epoch_number};
@@ -54,7 +54,7 @@ fn key_numbers(report: &Report) -> Markup {
     if let Some(best) = progress.best {
         let at = format!("best, epoch {}", epoch_number(best.epoch));
         add("validation loss", format!("{:.4}", best.eval_loss), at);
-        add("perplexity", label(round(best.eval_perplexity)), "of the same".to_string());
+        add("perplexity", reading(best.eval_perplexity), "of the same".to_string());
         let accuracy = format!("{:.2} %", 100.0 * best.eval_accuracy);
         add("accuracy", accuracy, "next token".to_string());
     }
@@ -62,14 +62,14 @@ fn key_numbers(report: &Report) -> Markup {
         add(
             "training loss",
             format!("{loss:.4}"),
-            format!("mean, last {} steps", label(round(steps as f64))),
+            format!("mean, last {} steps", reading(steps as f64)),
         );
     }
     let of = format!("of {}, epoch {}", report.total_steps, epoch_number(progress.epoch));
     add("steps", progress.step.to_string(), of);
     let rate = progress.tokens as f64 / progress.training_seconds;
     let rate = if rate.is_finite() { format!("{rate:.0} per second") } else { String::new() };
-    add("tokens", label(round(progress.tokens as f64)), rate);
+    add("tokens", reading(progress.tokens as f64), rate);
     let evaluations = format!("evaluation {}", duration(progress.evaluation_seconds));
     let seconds = progress.training_seconds + progress.evaluation_seconds;
     add("time", duration(seconds), evaluations);
@@ -80,11 +80,6 @@ fn key_numbers(report: &Report) -> Markup {
             }
         }
     }
-}
-
-/// Four significant digits.
-fn round(value: f64) -> f64 {
-    format!("{value:.3e}").parse().unwrap_or(value)
 }
 
 fn charts(report: &Report) -> Vec<Chart> {
@@ -128,7 +123,7 @@ fn loss_chart(report: &Report) -> Chart {
         1 => Vec::new(),
         _ => loss.smoothed(),
     };
-    let over = format!("smoothed, over {} steps", label(round(loss.smoothed_over() as f64)));
+    let over = format!("smoothed, over {} steps", reading(loss.smoothed_over() as f64));
     let series = vec![
         series("least and most", "spread", Shape::Band(loss.range())),
         series("training", "training", Shape::Line(loss.means())),
