@@ -9,7 +9,8 @@
 //! - [`Checkpoints`]: a run that was stopped or killed goes on, bit for bit.
 //! - [`transfer_vocabulary`] gives a trained model another tokenizer, to go on in another language.
 //! - [`evaluate()`] measures loss, perplexity and accuracy; [`unigram`] is a yardstick for them.
-//! - [`report`] has a progress bar, the card's table, `metrics.jsonl` and the model card.
+//! - [`report`] has what people see of a run: a progress bar, the card's table, a log with
+//!   `metrics.jsonl`, TensorBoard's files, samples and a page ([`report::RunLog`]), the model card.
 //! - [`objective`], [`optim`] and [`schedule`] are the parts of the loop, for loops of your own.
 //!
 //! # Example
