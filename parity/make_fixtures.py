@@ -20,7 +20,9 @@ import tokenizers
 import torch
 import transformers
 
-from fixture_maker import bad, expected, formats, generation, models, pipeline, processors, stages, training, transfer
+from fixture_maker import (
+    autocast, bad, expected, formats, generation, models, pipeline, processors, stages, training, transfer,
+)
 
 
 def versions():
@@ -68,6 +70,7 @@ def write_expected(root, named, tokenizer, check):
     noise["grads"] = expected.write_grads(base, named["variants/untied"], inside("grads.safetensors"))
     paths = inside("training.json"), inside("training.safetensors")
     noise["training"] = training.write_training(base, tokenizer, stages.curves(base, tokenizer), *paths)
+    autocast.write_autocast(base, training.rows(tokenizer)[0], inside("autocast.json"))
     noise["evaluation"] = expected.write_evaluation(trained, tokenizer, inside("evaluation.json"))
     expected.write_features(base, tokenizer, inside("features"))
     expected.write_tokenization(tokenizer, inside("tokenization"))

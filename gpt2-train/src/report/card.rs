@@ -7,6 +7,7 @@ use gpt2_core::Gpt2Config;
 use super::table::{duration, markdown_table};
 use crate::config::TrainingConfig;
 use crate::optim::{AdamForm, ClipMode};
+use crate::precision::ComputeDType;
 use crate::recipe::{Recipe, Stage, StageLength};
 use crate::record::EpochRecord;
 use crate::schedule::{OneCycle, Schedule};
@@ -174,6 +175,10 @@ fn training_section(training: &TrainingConfig, recipe: &Recipe) -> String {
         ("seed", training.seed.to_string()),
     ];
     rows.extend(common.map(|(name, value)| (name.to_string(), value)));
+    if training.dtype != ComputeDType::F32 {
+        let value = format!("products in {}, weights in f32", training.dtype.name());
+        rows.push(("mixed precision".to_string(), value));
+    }
     let mut text = String::from("## Training\n\n| | |\n|---|---|\n");
     for (name, value) in rows {
         let _ = writeln!(text, "| {name} | {value} |");

@@ -14,6 +14,7 @@ mod greedy;
 mod json;
 mod models;
 mod pipeline;
+mod precision;
 mod processors;
 mod root;
 mod stages;
