@@ -114,7 +114,8 @@ fn checkpointing_changes_no_bit_of_a_run() {
     }
 }
 
-/// Relative distance of gradient norms when the head adds its gradient up in parts: measured 1.3e-7.
+/// Distance of losses, and of gradient norms relative to their size, when the head adds its gradient
+/// up in parts: measured 5.1e-8 and 2.4e-8.
 const HEAD_IN_PARTS: f64 = 1e-6;
 
 #[test]
@@ -125,11 +126,6 @@ fn a_head_in_parts_gives_the_gradients_of_a_whole_one() {
     let found = run(&checkpointed(short), text(1, 600));
     let norms = expected.grad_norms();
     let norm = norms.iter().copied().fold(0.0, f64::max);
-    eprintln!(
-        "{} {}",
-        distance(&norms, &found.grad_norms()) / norm,
-        distance(&expected.losses(), &found.losses())
-    );
     assert!(distance(&norms, &found.grad_norms()) < HEAD_IN_PARTS * norm);
     assert!(distance(&expected.losses(), &found.losses()) < HEAD_IN_PARTS);
 }
@@ -151,15 +147,14 @@ fn checkpointing_and_half_the_bits_lower_the_peak_of_memory() {
     let whole = peak(&options());
     let half = peak(&TrainingConfig { dtype: ComputeDType::Bf16, ..options() });
     let few = peak(&checkpointed(options()));
-    eprintln!("f32 {whole}, bf16 {half}, checkpointed {few}");
-    // Twelve blocks: one and the inputs of all remain.
+    // Twelve blocks, of which one and the inputs of all remain: measured 318 MB, 273 MB and 41 MB.
     assert!(few < whole / 5, "{few} of {whole}");
     assert!(half < whole * 9 / 10, "{half} of {whole}");
 }
 
-/// Largest distance of a step's loss from that of f32, in nats, over 40 steps: measured 0.0056 and
-/// 0.0011.
-const LOSS_OF: [(ComputeDType, f64); 2] = [(ComputeDType::Bf16, 0.02), (ComputeDType::F16, 0.004)];
+/// Largest distance of a step's loss from that of f32, in nats, over 40 steps: measured 0.0037 and
+/// 0.00098.
+const LOSS_OF: [(ComputeDType, f64); 2] = [(ComputeDType::Bf16, 0.02), (ComputeDType::F16, 0.005)];
 
 #[test]
 fn half_the_bits_learn_the_same_and_master_weights_stay_f32() {
@@ -168,13 +163,15 @@ fn half_the_bits_learn_the_same_and_master_weights_stay_f32() {
     for (dtype, most) in LOSS_OF {
         let found = run(&TrainingConfig { dtype, ..long.clone() }, text(16, 16));
         let apart = distance(&expected.losses(), &found.losses());
-        eprintln!("{dtype:?}: {apart}");
         assert!(apart > 0.0 && apart < most, "{dtype:?}: {apart}");
         assert_eq!(found.skipped_steps, 0);
-        // A step of 5e-3 / 40 on a weight near 1 is lost in either type.
-        let kept = |value: &f32| half::bf16::from_f32(*value).to_f32() == *value;
+        // Few f32 numbers happen to be of the smaller type.
+        let is_coarse = |value: &&f32| match dtype {
+            ComputeDType::F16 => half::f16::from_f32(**value).to_f32() == **value,
+            _ => half::bf16::from_f32(**value).to_f32() == **value,
+        };
         let weights = found.weights.last().unwrap();
-        let coarse = weights.iter().filter(|value| kept(value)).count();
+        let coarse = weights.iter().filter(is_coarse).count();
         assert!(coarse < weights.len() / 10, "{coarse} of {}", weights.len());
     }
 }
