@@ -17,3 +17,8 @@ pub use options::{Failure, Options, run};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So does the one about LoRA.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/lora.md")]
+struct Lora;

@@ -3,12 +3,14 @@
 import copy
 import json
 import os
+import shutil
 import tempfile
 
 import peft
 import torch
+from safetensors.torch import load_file
 
-from . import expected, models, training
+from . import expected, formats, models, training
 
 SEED = 61
 # name -> fields of LoraConfig; `some` names modules by their block and by a part of their name.
@@ -64,6 +66,14 @@ def save(model, folder):
         with open(os.path.join(place, "adapter_model.safetensors"), "rb") as source:
             with open(os.path.join(folder, "adapter_model.safetensors"), "wb") as target:
                 target.write(source.read())
+
+
+def pickle(folder, copy):
+    """The same adapter as PEFT saved it before safetensors."""
+    os.makedirs(copy)
+    shutil.copyfile(os.path.join(folder, "adapter_config.json"), os.path.join(copy, "adapter_config.json"))
+    state = load_file(os.path.join(folder, "adapter_model.safetensors"))
+    formats.save_zip(state, os.path.join(copy, "adapter_model.bin"))
 
 
 def gradients(model, ids):
@@ -131,6 +141,7 @@ def write_lora(base, tokenizer, folder):
     for name in ADAPTERS:
         found, noise[name] = write_adapter(base, name, ids, folder)
         arrays.update(found)
+    pickle(os.path.join(folder, "some"), os.path.join(folder, "some-bin"))
     curves, found, noise["curve"] = curve(base, inputs)
     arrays.update(found)
     whole = {"model": "bbpe", "adapters": ADAPTERS, "curve_of": CURVE, "hyper": training.HYPER, "curve": curves}

@@ -7,6 +7,7 @@ mod features;
 mod forward;
 mod generate;
 mod info;
+mod lora;
 mod resume;
 mod support;
 mod tokens;

@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::config::read_object;
-use crate::lora::{ADAPTER_CONFIG, PEFT_TYPE};
 use crate::{Error, Result};
 
 /// Writes a file, whole or not at all; an earlier file of this name is replaced.
@@ -191,7 +190,7 @@ fn is_adapter(folder: &Path) -> Result<bool> {
             return Ok(false);
         }
     }
-    Ok(says(&folder.join(ADAPTER_CONFIG), "peft_type", PEFT_TYPE))
+    Ok(says(&folder.join("adapter_config.json"), "peft_type", "LORA"))
 }
 
 /// Whether a file is a JSON object with this string.
@@ -360,8 +359,9 @@ mod tests {
     #[test]
     fn an_adapter_is_replaced_alone_and_below_its_model() {
         let (_home, destination) = place();
-        let write_adapter =
-            |folder: &Path| write_file(folder.join(ADAPTER_CONFIG), br#"{"peft_type": "LORA"}"#);
+        let write_adapter = |folder: &Path| {
+            write_file(folder.join("adapter_config.json"), br#"{"peft_type": "LORA"}"#)
+        };
         write_folder(&destination, write_adapter).unwrap();
         write_folder(&destination, |folder| {
             write_model(folder)?;

@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{ADAPTER_CONFIG, LoraConfig, fields};
+use super::{LoraConfig, fields};
 use crate::folder::{write_folder, write_json};
 use crate::weights::{Checkpoint, StoredDType, TensorToWrite, names, write_safetensors};
 use crate::{Error, Gpt2, Result};
+
+/// File of the configuration.
+const CONFIG: &str = "adapter_config.json";
 
 /// Files of the weights, in the order of preference.
 const WEIGHTS: [&str; 2] = ["adapter_model.safetensors", "adapter_model.bin"];
@@ -32,7 +35,7 @@ impl Gpt2 {
     /// ```
     pub fn load_adapter(self, folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
-        let path = find(folder, &[ADAPTER_CONFIG])?;
+        let path = find(folder, &[CONFIG])?;
         let config = LoraConfig::from_file(&path)?;
         let wanted = config.parameters(self.config()).map_err(|error| error.in_file(&path))?;
         let wanted: Vec<_> =
@@ -63,7 +66,7 @@ impl Gpt2 {
         let lora = parameters.iter().filter(|parameter| names::is_lora(&parameter.name));
         let tensors: Vec<TensorToWrite<'_>> = lora.map(TensorToWrite::from).collect();
         write_folder(destination.as_ref(), |folder| {
-            write_json(&folder.join(ADAPTER_CONFIG), &fields::to_json(config, base_model))?;
+            write_json(&folder.join(CONFIG), &fields::to_json(config, base_model))?;
             write_safetensors(folder.join(WEIGHTS[0]), &tensors, StoredDType::F32)
         })
     }

@@ -2,9 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{LoraConfig, PEFT_TYPE};
+use super::LoraConfig;
 use crate::config::{Fields, shown};
 use crate::{Error, Result};
+
+/// `peft_type` of the only kind of adapter that this crate knows.
+const PEFT_TYPE: &str = "LORA";
 
 /// Fields that change no number of a GPT-2 that is loaded, whatever they hold.
 const IDLE: [&str; 10] = [

@@ -14,12 +14,6 @@ use crate::config::read_object;
 use crate::weights::names;
 use crate::{Error, Gpt2Config, Result};
 
-/// File of an adapter's configuration.
-pub(crate) const ADAPTER_CONFIG: &str = "adapter_config.json";
-
-/// `peft_type` of the only kind of adapter that this crate knows.
-pub(crate) const PEFT_TYPE: &str = "LORA";
-
 /// An upper bound that no adapter comes near; it keeps a hostile file from asking for absurd memory.
 const MOST_RANK: usize = 1 << 16;
 

@@ -91,6 +91,20 @@ fn gradients_of_low_rank_weights_equal_peft() {
     }
 }
 
+#[test]
+fn a_pickled_adapter_is_the_same_adapter() {
+    for root in lora_roots() {
+        let (_, device) = devices().remove(0);
+        let load = |name: &str| -> Vec<Vec<f32>> {
+            let base = load(&root.model("bbpe"), &device);
+            let model = base.load_adapter(root.expected("lora").join(name));
+            let parameters = model.unwrap_or_else(|e| panic!("{e}")).parameters();
+            parameters.iter().map(|one| one.to_vec().expect("a device that works")).collect()
+        };
+        assert!(load("some") == load("some-bin"), "{}", root.name);
+    }
+}
+
 /// Compares every matrix with that of the arrays below `prefix`, or with the base's where there is none.
 fn check_merged(context: &str, merged: &Gpt2, base: &Gpt2, arrays: &Arrays, prefix: &str) {
     let mut changed = 0;
