@@ -2,6 +2,7 @@
 
 pub mod convert;
 mod corpus;
+pub mod data;
 pub mod devices;
 pub mod eval;
 pub mod features;

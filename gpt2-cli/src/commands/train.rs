@@ -9,12 +9,14 @@ use gpt2_core::pretrained::ModelToSave;
 use gpt2_core::tokenizer::Tokenizer;
 use gpt2_core::weights::StoredDType;
 use gpt2_core::{Gpt2, Gpt2Config};
-use gpt2_train::data::{Document, block_size, blocks, read_documents, split};
 use gpt2_train::report::{MetricsWriter, ModelCard, TrainingProgress, epoch_table};
-use gpt2_train::{Callbacks, Dataset, Recipe, RecipeFile, Trainer, TrainingConfig, recipe_toml};
+use gpt2_train::{
+    Callbacks, Dataset, Evaluation, Recipe, RecipeFile, Trainer, TrainingConfig, evaluate,
+    recipe_toml,
+};
 use serde_json::{Map, Value, json};
 
-use super::corpus::{read_all, tokenize};
+use super::corpus::DataArgs;
 use super::{Failure, Outcome, check_generation_config, check_output};
 use crate::args::Global;
 use crate::output;
@@ -32,23 +34,13 @@ pub struct TrainArgs {
     /// Folder with the tokenizer of a new model
     #[arg(long, requires = "config", conflicts_with = "model", value_name = "DIR")]
     tokenizer: Option<PathBuf>,
-    /// Training data: `.txt` (blank lines separate documents) or `.jsonl` (`text`, or `input_ids`
-    /// and `labels`)
-    #[arg(long, required = true, num_args = 1.., value_name = "F")]
-    data: Vec<PathBuf>,
-    /// Validation data, in the forms of the training data
-    #[arg(long, num_args = 1.., value_name = "F", conflicts_with = "valid_fraction")]
-    valid_data: Vec<PathBuf>,
-    /// Share of the documents to hold out for validation
-    #[arg(long, value_name = "X")]
-    valid_fraction: Option<f64>,
+    /// What it is trained on.
+    #[command(flatten)]
+    data: DataArgs,
     /// Folder to write: the model, `metrics.jsonl`, `training_config.json`, `recipe.toml` where there
     /// is a recipe; an earlier model there is replaced
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
-    /// Tokens of a training sequence [default: the model's context]
-    #[arg(long, value_name = "N")]
-    block_size: Option<usize>,
     /// Recipe with stages, layer groups and the options below, which override it
     #[arg(long = "recipe", value_name = "R.toml")]
     recipe_file: Option<PathBuf>,
@@ -96,17 +88,19 @@ pub fn run(args: &TrainArgs, global: &Global) -> Outcome {
     let args = &TrainArgs { recipe: config.clone(), ..args.clone() };
     let trainer = Trainer::with_recipe(config.clone(), recipe.clone())?;
     check_validation(args)?;
-    check_output(&args.output, &inputs(args))?;
+    check_inputs(args)?;
     let start = start(args, global, &global.device()?)?;
-    let (train, valid) = datasets(args, &start)?;
+    let tokenizer = start.tokenizer.as_ref();
+    let data = args.data.datasets(start.model.config(), tokenizer, config.seed)?;
+    let Some(train) = &data.train else { return Err("there is no training data".into()) };
     let mut finished = None;
     write_folder(&args.output, |folder| -> Outcome {
         let mut metrics = MetricsWriter::create(folder.join("metrics.jsonl"))?;
         let mut progress = TrainingProgress::new(global.quiet);
         let outcome = trainer.run(
             start.model.clone(),
-            &train,
-            valid.as_ref(),
+            train,
+            data.valid.as_ref(),
             &mut Callbacks(vec![&mut progress, &mut metrics]),
         );
         progress.finish();
@@ -126,27 +120,31 @@ pub fn run(args: &TrainArgs, global: &Global) -> Outcome {
         if args.recipe_file.is_some() {
             write_file(folder.join("recipe.toml"), recipe_toml(&config, &recipe)?.as_bytes())?;
         }
-        finished = Some(outcome);
+        let test = match data.test.as_ref().filter(|_| !outcome.stopped) {
+            Some(test) => Some(evaluate_test(&outcome.model, test, &config, &recipe)?),
+            None => None,
+        };
+        finished = Some((outcome, test));
         Ok(())
     })?;
     // Only now, so that a reader who has gone away costs no training run.
     match finished {
-        Some(outcome) => report(&outcome, args, global),
+        Some((outcome, test)) => report(&outcome, test.as_ref(), args, global),
         None => Ok(()),
     }
 }
 
-/// Everything that is read, none of which may be where the output goes.
-fn inputs(args: &TrainArgs) -> Vec<&Path> {
-    let files = args.data.iter().chain(&args.valid_data);
+/// Refuses to write where something lies that is read.
+fn check_inputs(args: &TrainArgs) -> Outcome {
+    let data = args.data.inputs()?;
     let start = args.model.iter().chain(&args.config).chain(&args.tokenizer);
-    let files = files.chain(&args.recipe_file);
-    files.chain(start).map(PathBuf::as_path).collect()
+    let inputs = data.iter().chain(start).chain(&args.recipe_file);
+    check_output(&args.output, &inputs.map(PathBuf::as_path).collect::<Vec<_>>())
 }
 
 /// Refuses options that do nothing without validation data.
 fn check_validation(args: &TrainArgs) -> Outcome {
-    if args.valid_fraction.is_some() || !args.valid_data.is_empty() {
+    if args.data.has_validation()? {
         return Ok(());
     }
     let recipe = &args.recipe;
@@ -157,7 +155,8 @@ fn check_validation(args: &TrainArgs) -> Outcome {
         ("load_best_model_at_end", recipe.load_best_model_at_end),
     ] {
         if given {
-            return Err(format!("`{option}` needs `--valid-data` or `--valid-fraction`").into());
+            let needed = "`--valid-data`, `--valid-fraction` or `--valid-lines`";
+            return Err(format!("`{option}` needs {needed}").into());
         }
     }
     Ok(())
@@ -189,44 +188,21 @@ fn start(args: &TrainArgs, global: &Global, device: &Device) -> Result<Start, Fa
     })
 }
 
-fn datasets(args: &TrainArgs, start: &Start) -> Result<(Dataset, Option<Dataset>), Failure> {
-    let config = start.model.config();
-    block_size(args.block_size, config)?;
-    let documents = read_all(&args.data, "training", config, |file| read_documents(file))?;
-    let (train, valid) = match args.valid_fraction {
-        Some(fraction) => {
-            let (train, valid) = split(documents, fraction, args.recipe.seed)?;
-            (train, Some(valid))
-        }
-        None if args.valid_data.is_empty() => (documents, None),
-        None => {
-            let read = |file: &Path| read_documents(file);
-            (documents, Some(read_all(&args.valid_data, "validation", config, read)?))
-        }
-    };
-    let train = dataset("training", train, args, start)?;
-    let valid = valid.map(|valid| dataset("validation", valid, args, start)).transpose()?;
-    Ok((train, valid))
-}
-
-fn dataset(
-    set: &'static str,
-    documents: Vec<Document>,
-    args: &TrainArgs,
-    start: &Start,
-) -> Result<Dataset, Failure> {
-    let config = start.model.config();
-    let block_size = block_size(args.block_size, config)?;
-    let tokenized = tokenize(documents, start.tokenizer.as_ref())?;
-    let separator = start.tokenizer.as_ref().and_then(|tokenizer| tokenizer.eos_token_id());
-    let mut examples = blocks(&tokenized.texts, separator, block_size);
-    examples.extend(tokenized.records);
-    Ok(Dataset::new(set, examples, config)?)
+/// The one evaluation of the test part, by the rules of the evaluations before it.
+fn evaluate_test(
+    model: &Gpt2,
+    test: &Dataset,
+    config: &TrainingConfig,
+    recipe: &Recipe,
+) -> Result<Evaluation, Failure> {
+    let masked = recipe.ignored_token_id.map(|id| test.ignoring(id)).transpose()?;
+    let test = masked.as_ref().unwrap_or(test);
+    Ok(evaluate(model, test, config.per_device_batch_size, |_| Ok(()))?)
 }
 
 fn card(args: &TrainArgs) -> ModelCard {
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let datasets: Vec<String> = args.data.iter().filter_map(|file| name(file)).collect();
+    let datasets: Vec<String> = args.data.data.iter().filter_map(|file| name(file)).collect();
     ModelCard {
         name: name(&args.output).unwrap_or_else(|| "GPT-2".to_string()),
         summary: format!("A GPT-2 language model trained on {}.", datasets.join(", ")),
@@ -239,19 +215,34 @@ fn card(args: &TrainArgs) -> ModelCard {
     }
 }
 
-fn report(outcome: &gpt2_train::Outcome, args: &TrainArgs, global: &Global) -> Outcome {
+fn report(
+    outcome: &gpt2_train::Outcome,
+    test: Option<&Evaluation>,
+    args: &TrainArgs,
+    global: &Global,
+) -> Outcome {
     let last = outcome.epochs.last();
     if global.json {
         let best = outcome.best.as_ref().map(|(record, _)| record);
-        return Ok(output::json(&json!({
+        let mut summary = json!({
             "steps": outcome.steps,
             "epochs": last.map_or(0.0, |epoch| epoch.epoch),
             "best": best,
             "last": last.and_then(|epoch| epoch.evaluation),
             "seconds": outcome.seconds,
-        }))?);
+        });
+        if let Some(test) = test {
+            summary["test"] = serde_json::to_value(test)?;
+        }
+        return Ok(output::json(&summary)?);
     }
     output::line(epoch_table(&outcome.epochs))?;
+    if let Some(Evaluation { loss, perplexity, accuracy, .. }) = test {
+        let accuracy = 100.0 * accuracy;
+        output::line(format!(
+            "Test: loss {loss:.4}, perplexity {perplexity:.2}, accuracy {accuracy:.2} %."
+        ))?;
+    }
     if global.is_chatty() {
         eprintln!("wrote {}", args.output.display());
     }

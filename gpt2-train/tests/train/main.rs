@@ -2,5 +2,6 @@
 
 mod recipe;
 mod recipe_file;
+mod shards;
 mod trainer;
 mod transfer;
