@@ -70,6 +70,7 @@ fn tokenize(args: &TokenizeArgs, global: &Global) -> Outcome {
         split: args.split.by(args.seed),
         shard_tokens: args.shard_tokens,
         overwrite: args.overwrite,
+        ..TokenizeOptions::default()
     };
     let bar = bar(&files, global)?;
     let manifest = tokenize_files(&files, &tokenizer, &args.output, &options, &|progress| {

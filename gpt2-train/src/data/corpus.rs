@@ -101,7 +101,7 @@ impl<'a> CorpusReader<'a> {
     pub fn next(&mut self, most_bytes: usize) -> Result<Option<(Split, Piece)>> {
         while let Some(path) = self.files.get(self.place.file) {
             // A document that goes on belongs to the part that its last line did.
-            let lines = self.lines() - usize::from(self.is_in_document());
+            let lines = self.lines().saturating_sub(usize::from(self.is_in_document()));
             let (split, last_line) = self.split_by.part(lines);
             let last_line = match last_line {
                 usize::MAX => usize::MAX,

@@ -178,7 +178,7 @@ pub(super) fn hexadecimal(text: &str) -> Option<u128> {
 }
 
 impl SplitEntry {
-    fn check(&self, split: Split, shard_tokens: u64) -> Result<(), String> {
+    pub(super) fn check(&self, split: Split, shard_tokens: u64) -> Result<(), String> {
         let mut sum = 0u64;
         for (index, shard) in self.shards.iter().enumerate() {
             let place = format!("`splits.{}.shards[{index}]", split.name());

@@ -34,6 +34,22 @@ pub(super) struct Progress {
     pub written: BTreeMap<Split, Written>,
 }
 
+impl Progress {
+    /// Checks that it can be how far this job is.
+    fn check(&self, job: &ShardJob) -> Result<(), String> {
+        let Place { file, offset, line, lines_before, .. } = self.place;
+        let bytes = |count| job.inputs.iter().take(count).map(|input| input.bytes).sum::<u64>();
+        let is_inside = file <= job.inputs.len()
+            && offset <= bytes(file + 1) - bytes(file)
+            && line as u64 <= offset
+            && lines_before as u64 <= bytes(file);
+        if !is_inside {
+            return Err("`place` is outside of the files; use --overwrite".to_string());
+        }
+        self.written.iter().try_for_each(|(split, written)| written.check(*split, job))
+    }
+}
+
 /// What a folder is found to be.
 pub(super) enum Found {
     /// Nothing, or the same job under way: go on from here.
@@ -116,6 +132,7 @@ impl<'a> Output<'a> {
             let path = self.folder.join(PROGRESS);
             if path.is_file() {
                 let progress: Progress = read_json(&path)?;
+                progress.check(job).map_err(|reason| Error::data(&path, None, reason))?;
                 return Ok(Found::Job(progress.place, progress.written));
             }
             return Ok(Found::Job(Place::default(), BTreeMap::new()));

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::file::checksum_of;
+use super::file::{Shard, checksum_of};
 use super::folder::file_name;
 use super::header::HEADER_BYTES;
-use super::manifest::{ShardEntry, ShardJob, SplitEntry};
+use super::manifest::{ShardEntry, ShardJob, SplitEntry, hexadecimal};
 use crate::data::corpus::checksum_text;
 use crate::data::split::Split;
 use crate::{Error, Result};
@@ -27,6 +27,18 @@ pub(super) struct Written {
     pub open_tokens: u64,
 }
 
+impl Written {
+    /// Checks that it can be how far this job is.
+    pub fn check(&self, split: Split, job: &ShardJob) -> Result<(), String> {
+        self.whole.check(split, job.shard_tokens)?;
+        let whole = self.whole.shards.iter().all(|shard| shard.tokens == job.shard_tokens);
+        match whole && self.open_tokens < job.shard_tokens {
+            true => Ok(()),
+            false => Err(format!("`written.{}` has a shard that is not full", split.name())),
+        }
+    }
+}
+
 /// Writes tokens of one part of the corpus into one shard after the other.
 ///
 /// A shard that is being written has zeros for a header.
@@ -42,13 +54,18 @@ impl<'a> SplitWriter<'a> {
     /// Goes on behind what is written. What an earlier run wrote beyond that is cut off.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Data`] for a shard with less in it.
+    /// [`Error::Io`]; [`Error::Data`] for a shard with less in it, or one that is whole and is not what was written.
     pub fn resume(
         folder: &'a Path,
         split: Split,
         job: &'a ShardJob,
         written: Written,
     ) -> Result<Self> {
+        for (index, shard) in written.whole.shards.iter().enumerate() {
+            let checksum = hexadecimal(&shard.checksum).unwrap_or_default();
+            let path = folder.join(file_name(split, index));
+            Shard::open(path, job.header(shard.tokens, checksum))?;
+        }
         let mut writer = Self { folder, split, job, written, open: None };
         if writer.written.open_tokens > 0 {
             writer.reopen()?;
