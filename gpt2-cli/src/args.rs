@@ -67,6 +67,9 @@ pub enum Command {
     Encode(commands::tokens::EncodeArgs),
     /// Turn token ids into strings
     Decode(commands::tokens::DecodeArgs),
+    /// Prepare a corpus
+    #[command(subcommand)]
+    Data(commands::data::DataCommand),
     /// Train a model, from a published one or from scratch
     Train(Box<commands::train::TrainArgs>),
     /// Give a model another tokenizer, to train it on in another language
@@ -85,7 +88,7 @@ impl Cli {
         let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         if let (Command::Train(args), Some((_, matches))) = (&mut cli.command, matches.subcommand())
         {
-            args.note_given(matches);
+            args.recipe.note_given(matches);
         }
         cli
     }

@@ -2,13 +2,17 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use gpt2_core::ModelFolder;
-use gpt2_train::data::{self, block_size, read_text};
+use gpt2_train::data::{
+    self, ShardFolder, Split, SplitBy, TextUnit, block_size, find_files, read_corpus,
+};
 use gpt2_train::{Dataset, Error, Evaluation, evaluate};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::corpus::{have_text, read_all, tokenize};
+use super::corpus::{
+    DocumentSeparator, Model, have_text, made_before, shard_folder, shards, tokenize,
+};
 use super::{Failure, Outcome, tokenizer_for};
 use crate::args::{Global, positive};
 use crate::output;
@@ -18,9 +22,16 @@ use crate::output;
 pub struct EvalArgs {
     /// Model folder or hub id
     model: PathBuf,
-    /// Text files (`.txt`: one text each) or JSON lines (`text`, or `input_ids` and `labels`)
+    /// Files, folders of them or patterns such as 'stories/*.txt'; `.txt` (one text each), `.jsonl` (`text`, or
+    /// `input_ids` and `labels`), or one folder made by `gpt2 data tokenize`
     #[arg(long, required = true, num_args = 1.., value_name = "F")]
     data: Vec<PathBuf>,
+    /// Part of a folder made by `gpt2 data tokenize` [default: the only one]
+    #[arg(long, value_enum, value_name = "PART")]
+    split: Option<Part>,
+    /// What stands between documents [default: eos, if the tokenizer has one]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    document_separator: Option<DocumentSeparator>,
     /// Tokens of a block [default: the model's context]
     #[arg(long, value_name = "N")]
     block_size: Option<usize>,
@@ -30,6 +41,14 @@ pub struct EvalArgs {
     /// Sequences that are computed together
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = positive)]
     per_device_batch_size: usize,
+}
+
+/// A part of a corpus.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Part {
+    Train,
+    Valid,
+    Test,
 }
 
 /// Token-weighted loss over the joined text.
@@ -62,10 +81,17 @@ fn dataset(args: &EvalArgs, folder: &ModelFolder) -> Result<Dataset, Failure> {
         let expected = format!("1 to block_size = {block_size}");
         return Err(Error::Option { option: "stride", found: stride.to_string(), expected }.into());
     }
-    let documents = read_all(&args.data, "evaluation", config, |file| read_text(file))?;
+    if let Some(shards) = shard_folder(&args.data)? {
+        return of_shards(&shards, args, folder, block_size);
+    }
+    if args.split.is_some() {
+        return Err("`split` is for folders made by `gpt2 data tokenize`".into());
+    }
+    let files = find_files(&args.data)?;
+    let documents = read_corpus(&files, TextUnit::File, SplitBy::Nothing, config)?.train;
     let tokenizer = tokenizer_for(folder, have_text(&documents))?;
     let tokenized = tokenize(documents, tokenizer.as_ref())?;
-    let separator = tokenizer.as_ref().and_then(|tokenizer| tokenizer.eos_token_id());
+    let separator = DocumentSeparator::id(args.document_separator, tokenizer.as_ref())?;
     let mut examples = match args.stride {
         None => data::blocks(&tokenized.texts, separator, block_size),
         Some(stride) => {
@@ -75,6 +101,36 @@ fn dataset(args: &EvalArgs, folder: &ModelFolder) -> Result<Dataset, Failure> {
     };
     examples.extend(tokenized.records);
     Ok(Dataset::new("evaluation", examples, config)?)
+}
+
+/// A part of a folder of shards in blocks.
+fn of_shards(
+    shard_folder: &ShardFolder,
+    args: &EvalArgs,
+    folder: &ModelFolder,
+    block_size: usize,
+) -> Result<Dataset, Failure> {
+    if args.document_separator.is_some() {
+        return Err(made_before("document-separator", shard_folder.path()));
+    }
+    if args.stride.is_some() {
+        return Err("`stride` is for texts, not for folders made by `gpt2 data tokenize`".into());
+    }
+    let there: Vec<Split> = shard_folder.manifest().splits.keys().copied().collect();
+    let part = match (args.split, &there[..]) {
+        (Some(Part::Train), _) => Split::Train,
+        (Some(Part::Valid), _) => Split::Valid,
+        (Some(Part::Test), _) => Split::Test,
+        (None, [only]) => *only,
+        (None, _) => {
+            let there: Vec<&str> = there.iter().map(|split| split.name()).collect();
+            let folder = shard_folder.path().display();
+            return Err(format!("{folder}: expected `--split`: {}", there.join(", ")).into());
+        }
+    };
+    let tokenizer = tokenizer_for(folder, false)?;
+    let model = Model { config: folder.config(), tokenizer: tokenizer.as_ref(), block_size };
+    shards(shard_folder, "evaluation", part, &model)
 }
 
 /// A bar on standard error, where that is a terminal.

@@ -2,6 +2,7 @@
 
 pub mod convert;
 mod corpus;
+pub mod data;
 pub mod devices;
 pub mod eval;
 pub mod features;
@@ -11,6 +12,8 @@ mod generation;
 pub mod info;
 pub mod next;
 mod prompts;
+mod recipe;
+mod start;
 mod tensors;
 pub mod tokens;
 pub mod train;

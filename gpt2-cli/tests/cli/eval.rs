@@ -84,12 +84,16 @@ fn bad_data_is_named_by_file_and_place() {
         (
             "large.jsonl",
             b"{\"input_ids\": [1, 2]}\n{\"input_ids\": [1, 99999]}\n",
-            "large.jsonl, record 2: `input_ids` is token id 99999",
+            "large.jsonl, line 2: `input_ids` is token id 99999",
         ),
-        ("long.jsonl", format!("{{\"input_ids\": {:?}}}\n", [1; 49]).as_bytes(), "record 1"),
-        ("none.jsonl", b"{\"input_ids\": []}\n", "none.jsonl, record 1"),
+        (
+            "long.jsonl",
+            format!("{{\"input_ids\": {:?}}}\n", [1; 49]).as_bytes(),
+            "long.jsonl, line 1",
+        ),
+        ("none.jsonl", b"{\"input_ids\": []}\n", "none.jsonl, line 1"),
         ("label.jsonl", b"{\"input_ids\": [1, 2], \"labels\": [1, -5]}\n", "label -5"),
-        ("labels.jsonl", b"{\"input_ids\": [1, 2], \"labels\": [1]}\n", "labels.jsonl, record 1"),
+        ("labels.jsonl", b"{\"input_ids\": [1, 2], \"labels\": [1]}\n", "labels.jsonl, line 1"),
         ("one.jsonl", b"{\"input_ids\": [1]}\n", "no token to predict"),
     ] {
         place.write(name, content);
@@ -100,5 +104,6 @@ fn bad_data_is_named_by_file_and_place() {
         );
     }
     place.refused(&["eval", &folder, "--data", "nowhere.txt"], &["nowhere.txt: cannot read"]);
-    place.refused(&["eval", &folder, "--data", "."], &[".: cannot read"]);
+    std::fs::create_dir(place.path("none")).unwrap();
+    place.refused(&["eval", &folder, "--data", "none"], &["none: there is no .txt or .jsonl"]);
 }

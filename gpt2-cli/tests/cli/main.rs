@@ -2,6 +2,7 @@
 
 mod bad;
 mod convert;
+mod data;
 mod eval;
 mod features;
 mod forward;

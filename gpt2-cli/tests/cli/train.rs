@@ -321,7 +321,7 @@ fn options_that_cannot_be_used_are_named_and_nothing_is_written() {
         (&["--valid-fraction", "1"], "`valid_fraction` is 1"),
         (&["--block-size", "49"], "`block_size` is 49, expected 2 to n_positions = 48"),
         (&["--block-size", "0"], "`block_size` is 0"),
-        (&["--eval-steps", "2"], "`eval_steps` needs `--valid-data` or `--valid-fraction`"),
+        (&["--eval-steps", "2"], "`eval_steps` needs `--valid-data`, `--valid-fraction`"),
         (&["--early-stopping-patience", "2"], "`early_stopping_patience` needs"),
         (&["--load-best-model-at-end"], "`load_best_model_at_end` needs"),
         (&["--valid-data", "nowhere"], "nowhere: cannot read"),

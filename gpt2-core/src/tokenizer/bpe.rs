@@ -32,6 +32,7 @@ pub(super) struct Bpe {
     added: Vec<AddedToken>,
     table: TokenTable,
     unk_token: Option<String>,
+    normalizers: Vec<NormalForm>,
     /// The short way of [`Bpe::encode_ids`] is open: nothing changes the text before it is divided.
     is_plain: bool,
 }
@@ -69,7 +70,7 @@ impl Bpe {
         inner.add_tokens(added.iter().map(crate_token)).map_err(refusal)?;
         let table = TokenTable::new(&inner, &added);
         let unk_token = pipeline.unk_token;
-        Ok(Self { inner, merges, added, table, unk_token, is_plain })
+        Ok(Self { inner, merges, added, table, unk_token, normalizers, is_plain })
     }
 
     /// Ids with the characters that they stand for.
@@ -173,6 +174,21 @@ impl Bpe {
 
     pub(super) fn unk_token(&self) -> Option<&str> {
         self.unk_token.as_deref()
+    }
+
+    pub(super) fn normalizers(&self) -> &[NormalForm] {
+        &self.normalizers
+    }
+
+    /// `fuse_unk` and `ignore_merges`.
+    pub(super) fn model_flags(&self) -> [bool; 2] {
+        let model = self.inner.get_model();
+        [model.fuse_unk, model.ignore_merges]
+    }
+
+    /// Whether the text between added tokens is one word.
+    pub(super) fn one_word(&self) -> bool {
+        self.inner.get_pre_tokenizer().is_some_and(|splitter| splitter.one_word)
     }
 
     pub(super) fn add_prefix_space(&self) -> bool {

@@ -8,6 +8,7 @@
 mod bpe;
 mod bytes;
 mod files;
+mod fingerprint;
 mod json;
 mod save;
 mod sentencepiece;

@@ -89,16 +89,20 @@ struct Vocab<'b>(&'b Bpe);
 
 impl Serialize for Vocab<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let bpe = self.0;
-        // A normalizer may show an added token in another form than its own.
-        let added: HashMap<u32, &str> =
-            bpe.added().iter().map(|token| (token.id, token.content.as_str())).collect();
-        let token = |id: u32| match added.get(&id) {
-            Some(content) => Some(content.to_string()),
-            None => bpe.id_to_token(id),
-        };
-        serializer.collect_map((0..=bpe.max_id()).filter_map(|id| Some((token(id)?, id))))
+        serializer.collect_map(tokens_in_order(self.0).map(|(id, token)| (token, id)))
     }
+}
+
+/// Every token as the vocabulary spells it, in the order of the ids.
+pub(super) fn tokens_in_order(bpe: &Bpe) -> impl Iterator<Item = (u32, String)> {
+    // A normalizer may show an added token in another form than its own.
+    let added: HashMap<u32, &str> =
+        bpe.added().iter().map(|token| (token.id, token.content.as_str())).collect();
+    let token = move |id: u32| match added.get(&id) {
+        Some(content) => Some(content.to_string()),
+        None => bpe.id_to_token(id),
+    };
+    (0..=bpe.max_id()).filter_map(move |id| Some((id, token(id)?)))
 }
 
 fn merges(bpe: &Bpe) -> String {

@@ -1,12 +1,11 @@
-//! Reading text files and JSON lines.
+//! From files to documents.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::Example;
+use super::lines::LineReader;
 use crate::{Error, Result};
 
 /// One unit of a corpus: a story, an article, or a sequence that is already tokenized.
@@ -16,6 +15,16 @@ pub enum Document {
     Text(String),
     /// A training sequence that is used as it is.
     Tokens(Example),
+}
+
+/// What a document of a file that is not `.jsonl` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TextUnit {
+    /// What stands between blank lines, without white space at its end.
+    #[default]
+    Paragraph,
+    /// The whole file as it is, blank lines and all.
+    File,
 }
 
 /// A line of a `.jsonl` file; other keys are allowed and not read.
@@ -35,34 +44,13 @@ struct Record {
 /// [`Error::Io`] for a file that cannot be read; [`Error::Data`] naming the line that is not
 /// UTF-8, not JSON or holds neither kind of record; [`Error::Data`] for a file without documents.
 pub fn read_documents(path: impl AsRef<Path>) -> Result<Vec<Document>> {
-    let path = path.as_ref();
-    let is_jsonl = path.extension().is_some_and(|extension| extension == "jsonl");
-    let documents = if is_jsonl { read_jsonl(path)? } else { read_paragraphs(path)? };
-    if documents.is_empty() {
-        return Err(Error::data(path, None, "there is no text in this file"));
+    let mut reader = DocumentReader::open(path.as_ref(), TextUnit::Paragraph)?;
+    let mut documents = Vec::new();
+    while let Some(piece) = reader.next(usize::MAX, usize::MAX)? {
+        documents.push(piece.into_document());
     }
+    reader.check_not_empty()?;
     Ok(documents)
-}
-
-/// Reads a file as the text that it is for an evaluation: a `.txt` file whole, blank lines and
-/// all; the documents of a `.jsonl` file one by one.
-///
-/// # Errors
-/// As [`read_documents`].
-pub fn read_text(path: impl AsRef<Path>) -> Result<Vec<Document>> {
-    let path = path.as_ref();
-    if path.extension().is_some_and(|extension| extension == "jsonl") {
-        return read_documents(path);
-    }
-    let mut text = String::new();
-    for_each_line(path, |_, line| {
-        text.push_str(line);
-        Ok(())
-    })?;
-    if text.trim().is_empty() {
-        return Err(Error::data(path, None, "there is no text in this file"));
-    }
-    Ok(vec![Document::Text(text)])
 }
 
 /// Reads documents from the text of a `.jsonl` file, which messages call `name`.
@@ -72,17 +60,6 @@ pub fn read_text(path: impl AsRef<Path>) -> Result<Vec<Document>> {
 pub fn parse_jsonl(name: &Path, text: &str) -> Result<Vec<Document>> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines.map(|(index, line)| parse_record(name, index + 1, line)).collect()
-}
-
-fn read_jsonl(path: &Path) -> Result<Vec<Document>> {
-    let mut documents = Vec::new();
-    for_each_line(path, |number, line| {
-        if !line.trim().is_empty() {
-            documents.push(parse_record(path, number, line)?);
-        }
-        Ok(())
-    })?;
-    Ok(documents)
 }
 
 fn parse_record(path: &Path, number: usize, line: &str) -> Result<Document> {
@@ -97,43 +74,179 @@ fn parse_record(path: &Path, number: usize, line: &str) -> Result<Document> {
     }
 }
 
-fn read_paragraphs(path: &Path) -> Result<Vec<Document>> {
-    let mut documents = Vec::new();
-    let mut open = String::new();
-    for_each_line(path, |_, line| {
-        if line.trim().is_empty() {
-            close(&mut open, &mut documents);
-        } else {
-            open.push_str(line);
-        }
-        Ok(())
-    })?;
-    close(&mut open, &mut documents);
-    Ok(documents)
+/// A document, or a part of one that is too long to be held whole.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub document: Document,
+    /// Whether the document begins here.
+    pub begins: bool,
+    /// Whether it ends here.
+    pub ends: bool,
 }
 
-fn close(open: &mut String, documents: &mut Vec<Document>) {
-    let text = open.trim_end();
-    if !text.is_empty() {
-        documents.push(Document::Text(text.to_string()));
+impl Piece {
+    fn whole(document: Document) -> Self {
+        Self { document, begins: true, ends: true }
     }
-    open.clear();
+
+    /// The document of a piece that is all of it.
+    pub fn into_document(self) -> Document {
+        self.document
+    }
 }
 
-/// Calls `use_line` with every line, counted from 1, its line end included.
-fn for_each_line(path: &Path, mut use_line: impl FnMut(usize, &str) -> Result<()>) -> Result<()> {
-    let mut reader = BufReader::new(File::open(path).map_err(Error::io("read", path))?);
-    let mut bytes = Vec::new();
-    for number in 1.. {
-        bytes.clear();
-        if reader.read_until(b'\n', &mut bytes).map_err(Error::io("read", path))? == 0 {
-            break;
-        }
-        let line = std::str::from_utf8(&bytes)
-            .map_err(|_| Error::data(path, number, "the line is not UTF-8 text"))?;
-        use_line(number, line)?;
+/// What a file is read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Records,
+    Text(TextUnit),
+}
+
+/// The documents of one file, one after the other.
+pub(super) struct DocumentReader {
+    lines: LineReader,
+    kind: Kind,
+    /// Text of the document under way that has not been given yet.
+    open: String,
+    /// Whether an earlier part of that document has been given.
+    begun: bool,
+    /// Documents that ended.
+    documents: usize,
+}
+
+impl DocumentReader {
+    pub fn open(path: &Path, unit: TextUnit) -> Result<Self> {
+        Self::open_at(path, unit, 0, 0, None)
     }
-    Ok(())
+
+    /// Goes on where another reader was: behind the first lines, in the middle of a document of
+    /// which `open` is what that reader had read and not given.
+    pub fn open_at(
+        path: &Path,
+        unit: TextUnit,
+        offset: u64,
+        number: usize,
+        open: Option<String>,
+    ) -> Result<Self> {
+        let kind = match path.extension().is_some_and(|extension| extension == "jsonl") {
+            true => Kind::Records,
+            false => Kind::Text(unit),
+        };
+        let lines = LineReader::open(path, offset, number)?;
+        let begun = open.is_some();
+        Ok(Self { lines, kind, open: open.unwrap_or_default(), begun, documents: 0 })
+    }
+
+    /// The lines, for where they are.
+    pub fn lines(&self) -> &LineReader {
+        &self.lines
+    }
+
+    /// What has been read of a document that was begun and not given.
+    pub fn rest_of_document(&self) -> Option<&str> {
+        self.begun.then_some(&self.open)
+    }
+
+    /// Number of documents that have been given whole.
+    pub fn documents(&self) -> usize {
+        self.documents
+    }
+
+    /// An error for a file that held no document; made for its end.
+    pub fn check_not_empty(&self) -> Result<()> {
+        match self.documents {
+            0 => Err(Error::data(self.lines.path(), None, "there is no text in this file")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The next document, or the next piece of one where it has `most_bytes` or more; `None` behind line `last_line`
+    /// and at the end of the file, either of which ends a document.
+    ///
+    /// A text is divided before the white space at the end of a line, where [`encodes_in_parts`] holds.
+    ///
+    /// [`encodes_in_parts`]: gpt2_core::tokenizer::Tokenizer::encodes_in_parts
+    pub fn next(&mut self, most_bytes: usize, last_line: usize) -> Result<Option<Piece>> {
+        let piece = match self.kind {
+            Kind::Records => self.next_record(last_line)?,
+            Kind::Text(unit) => self.next_text(unit, most_bytes, last_line)?,
+        };
+        self.documents += usize::from(piece.as_ref().is_some_and(|piece| piece.ends));
+        Ok(piece)
+    }
+
+    fn next_record(&mut self, last_line: usize) -> Result<Option<Piece>> {
+        while self.lines.number() < last_line {
+            if !self.lines.advance()? {
+                break;
+            }
+            let (path, line) = (self.lines.path(), self.lines.line());
+            if !line.trim().is_empty() {
+                return parse_record(path, self.lines.number(), line).map(Piece::whole).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn next_text(
+        &mut self,
+        unit: TextUnit,
+        most_bytes: usize,
+        last_line: usize,
+    ) -> Result<Option<Piece>> {
+        while self.lines.number() < last_line {
+            if !self.lines.advance()? {
+                break;
+            }
+            let line = self.lines.line();
+            let is_blank = line.trim().is_empty();
+            if is_blank && unit == TextUnit::Paragraph {
+                if let Some(piece) = self.close() {
+                    return Ok(Some(piece));
+                }
+                continue;
+            }
+            self.open.push_str(line);
+            if !is_blank && self.open.len() >= most_bytes {
+                return Ok(Some(self.cut()));
+            }
+        }
+        match unit {
+            TextUnit::Paragraph => Ok(self.close()),
+            TextUnit::File => Ok(self.close_file()),
+        }
+    }
+
+    /// What is left of the document that ends here.
+    fn close(&mut self) -> Option<Piece> {
+        self.open.truncate(self.open.trim_end().len());
+        self.end()
+    }
+
+    fn close_file(&mut self) -> Option<Piece> {
+        match self.open.trim().is_empty() && !self.begun {
+            true => None,
+            false => self.end(),
+        }
+    }
+
+    fn end(&mut self) -> Option<Piece> {
+        let text = std::mem::take(&mut self.open);
+        let begins = !std::mem::take(&mut self.begun);
+        (!text.is_empty() || !begins).then_some(Piece {
+            document: Document::Text(text),
+            begins,
+            ends: true,
+        })
+    }
+
+    /// The text so far, but for the white space at its end, which begins the next piece.
+    fn cut(&mut self) -> Piece {
+        let rest = self.open.split_off(self.open.trim_end().len());
+        let text = std::mem::replace(&mut self.open, rest);
+        let begins = !std::mem::replace(&mut self.begun, true);
+        Piece { document: Document::Text(text), begins, ends: false }
+    }
 }
 
 #[cfg(test)]
@@ -147,13 +260,24 @@ mod tests {
         (folder, path)
     }
 
+    fn texts(path: &Path, unit: TextUnit) -> Vec<String> {
+        let mut reader = DocumentReader::open(path, unit).unwrap();
+        let mut texts = Vec::new();
+        while let Some(piece) = reader.next(usize::MAX, usize::MAX).unwrap() {
+            assert!(piece.begins && piece.ends);
+            let Document::Text(text) = piece.document else { panic!("no text") };
+            texts.push(text);
+        }
+        texts
+    }
+
     #[test]
     fn blank_lines_separate_the_documents_of_a_text_file() {
         let (_folder, path) = file("a.txt", b"one\ntwo\n\n\n  \nthree");
-        let documents = read_documents(&path).unwrap();
-        let texts = ["one\ntwo", "three"].map(|text| Document::Text(text.to_string()));
-        assert_eq!(documents, texts);
-        assert_eq!(read_text(&path).unwrap().len(), 1);
+        assert_eq!(texts(&path, TextUnit::Paragraph), ["one\ntwo", "three"]);
+        assert_eq!(texts(&path, TextUnit::File), ["one\ntwo\n\n\n  \nthree"]);
+        let (_folder, blank) = file("a.txt", b"\n  \n");
+        assert!(texts(&blank, TextUnit::File).is_empty());
     }
 
     #[test]
@@ -180,5 +304,67 @@ mod tests {
         }
         let missing = read_documents("/nowhere/a.txt").unwrap_err().to_string();
         assert!(missing.contains("/nowhere/a.txt: cannot read"), "{missing}");
+    }
+
+    /// A text with documents of many lines, odd white space, and lines that hold nothing else.
+    const TEXT: &str = "  one\ntwo  \n\tthree\n\n\n  \nfour\r\n five\r\n\r\nsix\nseven \u{a0}\n\n";
+
+    #[test]
+    fn the_pieces_of_a_document_are_the_document() {
+        let (_folder, path) = file("a.txt", TEXT.as_bytes());
+        let whole = texts(&path, TextUnit::Paragraph);
+        for most_bytes in 1..20 {
+            let mut reader = DocumentReader::open(&path, TextUnit::Paragraph).unwrap();
+            let mut joined: Vec<String> = Vec::new();
+            let mut open = false;
+            while let Some(piece) = reader.next(most_bytes, usize::MAX).unwrap() {
+                let Document::Text(text) = piece.document else { panic!("no text") };
+                assert_eq!(piece.begins, !open);
+                assert!(!text.ends_with(char::is_whitespace), "{text:?}");
+                match piece.begins {
+                    true => joined.push(text),
+                    false => {
+                        assert!(text.is_empty() || text.starts_with(char::is_whitespace));
+                        joined.last_mut().unwrap().push_str(&text);
+                    }
+                }
+                open = !piece.ends;
+            }
+            assert_eq!(joined, whole, "pieces of {most_bytes}");
+            assert_eq!(reader.documents(), whole.len());
+        }
+    }
+
+    #[test]
+    fn a_reader_goes_on_where_another_one_was() {
+        let (_folder, path) = file("a.txt", TEXT.as_bytes());
+        let rest = |reader: &mut DocumentReader| {
+            let mut pieces = Vec::new();
+            while let Some(piece) = reader.next(4, usize::MAX).unwrap() {
+                pieces.push(piece);
+            }
+            pieces
+        };
+        let all = rest(&mut DocumentReader::open(&path, TextUnit::Paragraph).unwrap());
+        let mut reader = DocumentReader::open(&path, TextUnit::Paragraph).unwrap();
+        for done in 1..all.len() {
+            reader.next(4, usize::MAX).unwrap().unwrap();
+            let (offset, number) = (reader.lines().offset(), reader.lines().number());
+            let open = reader.rest_of_document().map(str::to_string);
+            let unit = TextUnit::Paragraph;
+            let again = DocumentReader::open_at(&path, unit, offset, number, open);
+            assert_eq!(rest(&mut again.unwrap()), all[done..]);
+        }
+    }
+
+    #[test]
+    fn a_last_line_ends_a_document() {
+        let (_folder, path) = file("a.txt", b"one\ntwo\nthree\n");
+        let mut reader = DocumentReader::open(&path, TextUnit::Paragraph).unwrap();
+        let text = |piece: Piece| piece.into_document();
+        let next = |reader: &mut DocumentReader, last| reader.next(usize::MAX, last).unwrap();
+        assert_eq!(next(&mut reader, 2).map(text), Some(Document::Text("one\ntwo".to_string())));
+        assert_eq!(next(&mut reader, 2), None);
+        assert_eq!(next(&mut reader, 9).map(text), Some(Document::Text("three".to_string())));
     }
 }

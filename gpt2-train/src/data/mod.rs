@@ -1,18 +1,28 @@
-//! From files to batches: documents, blocks, splits, orders.
+//! From files to batches: documents, splits, blocks, orders; tokens in memory or on the disk.
 
 mod batch;
 mod blocks;
+mod corpus;
 mod dataset;
 mod document;
+mod inputs;
+mod lines;
 mod order;
+mod shards;
 mod split;
 
 pub use batch::ClmBatch;
 pub use blocks::{block_size, blocks, join, window_examples};
+pub use corpus::{Input, read_corpus};
 pub use dataset::Dataset;
-pub use document::{Document, parse_jsonl, read_documents, read_text};
+pub use document::{Document, TextUnit, parse_jsonl, read_documents};
+pub use inputs::find_files;
 pub use order::epoch_order;
-pub use split::split;
+pub use shards::{
+    Manifest, ShardEntry, ShardFolder, ShardJob, Shards, SplitEntry, TokenizeOptions,
+    TokenizeProgress, tokenize_files,
+};
+pub use split::{Split, SplitBy, Splits, split};
 
 use gpt2_core::Gpt2Config;
 

@@ -7,6 +7,7 @@ mod precision;
 mod recipe;
 mod recipe_file;
 mod run_log;
+mod shards;
 mod tensorboard;
 mod trainer;
 mod transfer;
