@@ -40,9 +40,12 @@ pub(super) fn loss_and_gradients(
         upstream = backward(block, input, masks, &bias, upstream, &mut sums);
     }
     let embedded = model.embedded(&batch.input, &mut start.clone());
-    let mut gradients = weighted(embedded, upstream).backward();
-    sums.add(&model.wte, &mut gradients);
-    sums.add(&model.wpe, &mut gradients);
+    // Embeddings may be frozen, and then there is no graph to go through.
+    if embedded.is_tracked() {
+        let mut gradients = weighted(embedded, upstream).backward();
+        sums.add(&model.wte, &mut gradients);
+        sums.add(&model.wpe, &mut gradients);
+    }
     Ok((loss / scored as f64, sums.into_params()))
 }
 
