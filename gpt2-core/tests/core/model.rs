@@ -1,7 +1,8 @@
 //! The model against itself: padded and alone, one backend and the other.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
+use gpt2_core::ops::DropoutMasks;
 use gpt2_core::{Gpt2, Gpt2Batch, Gpt2Config, OutputOptions, device};
 
 use crate::common::{assert_close, batch, config, devices, ids, model};
@@ -65,6 +66,52 @@ fn dropout_follows_the_training_device_and_the_seed_of_the_batch() {
     let off = plain.clone().with_dropout(0.0).unwrap().train();
     let same = off.hidden(&batch(&[ids(20, 3)], &device.clone().autodiff())).inner();
     assert_close(&same, &plain.hidden(&text));
+}
+
+#[test]
+fn pieces_put_together_are_the_model_and_can_be_run_again() {
+    let training = model(&device::best().unwrap()).train();
+    let input = Gpt2Batch { dropout_seed: Some(5), ..batch(&[ids(20, 3)], &training.device()) };
+    let mut masks = DropoutMasks::new(input.dropout_seed);
+    let bias = training.attention_bias(&input);
+    let mut x = training.embedded(&input, &mut masks);
+    for block in &training.h {
+        let (again, mut before) = (x.clone(), masks.clone());
+        x = block.apply(x, &bias, &mut masks);
+        assert_eq!(x.to_data(), block.apply(again, &bias, &mut before).to_data());
+    }
+    let last = training.ln_f.forward(x);
+    assert_eq!(last.to_data(), training.hidden(&input).to_data());
+}
+
+/// Distance of logits of bf16 and f16 products, relative to the largest logit: measured 0.0097 and
+/// 0.0012.
+const AUTOCAST_LOGITS: [(FloatDType, f32); 2] =
+    [(FloatDType::BF16, 0.03), (FloatDType::F16, 0.004)];
+
+#[test]
+fn autocast_rounds_products_and_keeps_the_rest() {
+    let Ok(device) = device::by_name("flex") else { return };
+    for tie_word_embeddings in [true, false] {
+        let config = Gpt2Config { tie_word_embeddings, ..config() };
+        let model = Gpt2::init(&config, 7, &device).unwrap();
+        let input = batch(&[ids(20, 3), ids(20, 8)], &device);
+        let whole = model.forward(&input);
+        for (dtype, most) in AUTOCAST_LOGITS {
+            let copy = model.autocast(dtype);
+            let logits = copy.forward(&input);
+            assert_eq!(logits.dtype(), dtype.into());
+            let apart = (logits.cast(FloatDType::F32) - whole.clone()).abs().max();
+            let apart = apart.into_scalar::<f32>() / whole.clone().abs().max().into_scalar::<f32>();
+            assert!(apart > 0.0 && apart < most, "{dtype:?} {apart}");
+            for parameter in copy.parameters() {
+                let is_product =
+                    parameter.name.contains(".c_") || parameter.name == "lm_head.weight";
+                let expected = if is_product { dtype } else { FloatDType::F32 };
+                assert_eq!(parameter.values.dtype(), expected.into(), "{}", parameter.name);
+            }
+        }
+    }
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub(super) fn loss_and_gradients(
         upstream = backward(block, input, masks, &bias, upstream, &mut sums);
     }
     let embedded = model.embedded(&batch.input, &mut start.clone());
-    // Where neither table is trained there is no graph.
+    // Embeddings may be frozen, and then there is no graph to go through.
     if embedded.is_tracked() {
         let mut gradients = weighted(embedded, upstream).backward();
         sums.add(&model.wte, &mut gradients);

@@ -1,5 +1,6 @@
 //! Less memory and fewer bits: what they may change, and what they may not.
 
+use burn::module::Module;
 use burn::tensor::Device;
 use gpt2_core::{Gpt2, Gpt2Config, device};
 use gpt2_train::data::{Example, blocks};
@@ -112,6 +113,23 @@ fn checkpointing_changes_no_bit_of_a_run() {
             assert_eq!(expected.weights, found.weights, "{device:?} {dropout}");
         }
     }
+}
+
+#[test]
+fn checkpointing_leaves_frozen_embeddings_alone() {
+    let course = |options: &TrainingConfig| {
+        let mut model = Gpt2::init(&config(), 1, &device::best().unwrap()).unwrap();
+        (model.wte, model.wpe) = (model.wte.no_grad(), model.wpe.no_grad());
+        let before = model.wte.weight.val().to_data();
+        let train = Dataset::new("training", text(16, 16), &config()).unwrap();
+        let trainer = Trainer::new(options.clone()).unwrap();
+        let trained = trainer.run(model, &train, None, &mut NoCallback).unwrap().model;
+        assert_eq!(trained.wte.weight.val().to_data(), before);
+        weights(&trained)
+    };
+    let plain = course(&options());
+    assert!(plain == course(&checkpointed(options())));
+    assert!(plain != weights(&Gpt2::init(&config(), 1, &device::best().unwrap()).unwrap()));
 }
 
 /// Distance of losses, and of gradient norms relative to their size, when the head adds its gradient
