@@ -5,6 +5,7 @@
 //! saves a model folder, loads it again and writes three new stories with it. With
 //! `--model FOLDER` it fine-tunes that model instead, and with `--data FILES` on your stories.
 
+mod log;
 mod options;
 mod start;
 
@@ -20,8 +21,9 @@ use gpt2_train::report::{
     ModelCard, TrainingProgress, best_epoch, duration, epoch_number, epoch_table,
 };
 use gpt2_train::unigram::unigram_loss;
-use gpt2_train::{Outcome, Trainer};
+use gpt2_train::{Callbacks, Outcome, Trainer};
 
+use log::log;
 use options::Options;
 use start::Start;
 
@@ -44,14 +46,24 @@ fn run(options: &Options) -> Result<(), Failure> {
     println!("{}", start.describe());
     println!("A unigram model of the same corpus: validation loss {unigram:.4}.\n");
 
+    let card = card(options, &start, unigram);
     let mut progress = TrainingProgress::new(options.quiet);
+    let mut log = log(options, &card, &start.tokenizer)?;
+    let mut callbacks = Callbacks(vec![&mut progress]);
+    if let Some(log) = &mut log {
+        callbacks.0.push(log);
+    }
     let outcome =
-        trainer.run(start.model.clone(), &start.train, Some(&start.valid), &mut progress)?;
+        trainer.run(start.model.clone(), &start.train, Some(&start.valid), &mut callbacks);
     progress.finish();
+    if let Some(log) = &mut log {
+        log.finish()?;
+    }
+    let outcome = outcome?;
     println!("{}", epoch_table(&outcome.epochs));
     report(&outcome, unigram);
 
-    let card = card(options, &start, unigram).render(config, &options.training, &outcome.epochs);
+    let card = card.render(config, &options.training, &outcome.epochs);
     ModelToSave {
         model: &outcome.model,
         tokenizer: Some(&start.tokenizer),

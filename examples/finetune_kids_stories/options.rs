@@ -19,6 +19,10 @@ pub struct Options {
     /// Folder to write the model to
     #[arg(long, default_value = "kids-stories-model", value_name = "DIR")]
     pub output: PathBuf,
+    /// Folder, made where it is missing, to watch the run in: `report.html`, `metrics.jsonl`, a
+    /// story for each evaluation, TensorBoard's event files [default: none]
+    #[arg(long, value_name = "DIR")]
+    pub log: Option<PathBuf>,
     /// Share of the stories that is held out
     #[arg(long, default_value_t = 0.1, value_name = "X")]
     pub valid_fraction: f64,

@@ -87,6 +87,12 @@ pub struct TrainingConfig {
     /// Evaluate before the first step too
     #[cfg_attr(feature = "clap", arg(long))]
     pub eval_on_start: bool,
+    /// Write a checkpoint every N steps [default: at the end of every epoch]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
+    pub save_steps: Option<usize>,
+    /// Checkpoints to keep, the latest ones
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N", default_value_t = 2))]
+    pub save_total_limit: usize,
     /// Stop after N evaluations without a better loss
     #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
     pub early_stopping_patience: Option<usize>,
@@ -121,6 +127,8 @@ impl Default for TrainingConfig {
             shuffle: true,
             eval_steps: None,
             eval_on_start: false,
+            save_steps: None,
+            save_total_limit: 2,
             early_stopping_patience: None,
             load_best_model_at_end: false,
         }
@@ -138,6 +146,8 @@ impl TrainingConfig {
             ("per_device_batch_size", Some(self.per_device_batch_size)),
             ("gradient_accumulation_steps", Some(self.gradient_accumulation_steps)),
             ("eval_steps", self.eval_steps),
+            ("save_steps", self.save_steps),
+            ("save_total_limit", Some(self.save_total_limit)),
             ("early_stopping_patience", self.early_stopping_patience),
         ] {
             if value == Some(0) {

@@ -51,8 +51,39 @@ pub enum Error {
         /// What would have been right.
         expected: String,
     },
+    /// A checkpoint is of another run than the one that is to go on.
+    #[error("{path}: `{field}` is {found}, expected {expected} as in this run", path = path.display())]
+    OtherRun {
+        /// The file in the checkpoint that says so.
+        path: PathBuf,
+        /// The first field that differs, by its path.
+        field: String,
+        /// Its value in the checkpoint, as JSON.
+        found: String,
+        /// Its value in this run, as JSON.
+        expected: String,
+    },
+    /// A run is to start anew where an unfinished one has left checkpoints.
+    #[error(
+        "{checkpoint} is of a run that did not come to its end; resume it, overwrite it or choose \
+         another folder",
+        checkpoint = checkpoint.display()
+    )]
+    EarlierRun {
+        /// Its latest checkpoint.
+        checkpoint: PathBuf,
+    },
+    /// Another run keeps its checkpoints in this folder at this moment.
+    #[error("{folder}: another run is writing here", folder = folder.display())]
+    Busy {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The loss or the gradient is NaN or infinite; training cannot go on from here.
-    #[error("the {quantity} is {value} at step {step}; a lower learning rate or clipping may help")]
+    #[error(
+        "the {quantity} is {value} at step {step}; a lower learning rate or clipping may help{}",
+        last_checkpoint(.checkpoint)
+    )]
     NonFinite {
         /// `loss` or `gradient norm`.
         quantity: &'static str,
@@ -60,6 +91,16 @@ pub enum Error {
         value: f64,
         /// Optimizer step, counted from 1.
         step: usize,
+        /// The last checkpoint, where there is one.
+        checkpoint: Option<PathBuf>,
+    },
+    /// The sampler of a [`RunLog`](crate::report::RunLog) could not write its texts.
+    #[error("no samples at step {step}: {source}")]
+    Samples {
+        /// Steps done.
+        step: usize,
+        /// The sampler's own error.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
@@ -85,6 +126,11 @@ impl Error {
     ) -> Self {
         Self::Option { option, found: found.to_string(), expected: expected.to_string() }
     }
+}
+
+fn last_checkpoint(checkpoint: &Option<PathBuf>) -> String {
+    let text = |path: &PathBuf| format!("; the last checkpoint is {}", path.display());
+    checkpoint.as_ref().map(text).unwrap_or_default()
 }
 
 fn at_line(line: &Option<usize>) -> String {

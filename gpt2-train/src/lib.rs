@@ -6,6 +6,7 @@
 //!   [`Trainer`] runs it and tells a [`Callback`] every [`Event`]; [`Outcome`] is what it leaves.
 //! - [`Recipe`] is for what one set of numbers cannot say: stages, layer groups that are unfrozen
 //!   one after the other, rates that differ between them, Keras' Adam; [`RecipeFile`] is one as TOML.
+//! - [`Checkpoints`]: a run that was stopped or killed goes on, bit for bit.
 //! - [`transfer_vocabulary`] gives a trained model another tokenizer, to go on in another language.
 //! - [`evaluate()`] measures loss, perplexity and accuracy; [`unigram`] is a yardstick for them.
 //! - [`report`] has a progress bar, the card's table, `metrics.jsonl` and the model card.
@@ -34,6 +35,7 @@
 //! ```
 
 pub mod callback;
+pub mod checkpoint;
 pub mod config;
 pub mod data;
 pub mod error;
@@ -53,13 +55,14 @@ pub mod transfer;
 pub mod unigram;
 
 pub use callback::{Callback, Callbacks, Control, NoCallback};
+pub use checkpoint::{Checkpoints, Resume};
 pub use config::TrainingConfig;
 pub use data::{Dataset, Example};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate};
 pub use groups::LayerGroups;
 pub use recipe::{Recipe, Stage, StageLength};
-pub use recipe_file::{RecipeFile, recipe_toml};
+pub use recipe_file::{RecipeFile, recipe_toml, resolved_options};
 pub use record::Event;
 pub use schedule::{LrScheduler, OneCycle, Schedule};
 pub use trainer::{Outcome, Trainer};

@@ -101,17 +101,35 @@ impl RecipeFile {
 /// # Errors
 /// [`Error::Option`] for a number that TOML cannot hold.
 pub fn recipe_toml(config: &TrainingConfig, recipe: &Recipe) -> Result<String> {
-    let unwritable = |what: &dyn std::fmt::Display| {
-        Error::option("recipe", what, "numbers that can be written as TOML")
-    };
-    let mut training = match serde_json::to_value(config) {
-        Ok(Value::Object(training)) => training,
-        Ok(other) => return Err(unwritable(&other)),
-        Err(error) => return Err(unwritable(&error)),
-    };
+    let mut training = options(config)?;
     // TOML has no null: what is not said is not set.
     training.retain(|name, value| !value.is_null() && !OF_STAGES.contains(&name.as_str()));
     let Recipe { adam, groups, ignored_token_id, stages } = recipe.clone();
     let content = Content { adam, groups, ignored_token_id, training, stages };
-    toml::to_string(&content).map_err(|error| unwritable(&error))
+    toml::to_string(&content).map_err(|error| unwritable("recipe", &error))
+}
+
+/// The text of `training_config.json`: the options of a run, without those that its stages have for
+/// themselves.
+///
+/// # Errors
+/// [`Error::Option`] for a number that JSON cannot hold.
+pub fn resolved_options(config: &TrainingConfig, recipe: &Recipe) -> Result<String> {
+    let mut options = options(config)?;
+    if recipe.stages != Recipe::from(config).stages {
+        options.retain(|name, _| !OF_STAGES.contains(&name.as_str()));
+    }
+    Ok(format!("{:#}\n", Value::Object(options)))
+}
+
+fn options(config: &TrainingConfig) -> Result<Map<String, Value>> {
+    match serde_json::to_value(config) {
+        Ok(Value::Object(options)) => Ok(options),
+        Ok(other) => Err(unwritable("training", &other)),
+        Err(error) => Err(unwritable("training", &error)),
+    }
+}
+
+fn unwritable(what: &'static str, found: &dyn std::fmt::Display) -> Error {
+    Error::option(what, found, "numbers that can be written to a file")
 }

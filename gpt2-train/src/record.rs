@@ -1,13 +1,15 @@
 //! What a run reports while it goes.
 
-use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::evaluate::Evaluation;
 
 /// One optimizer step.
 ///
 /// What is not written is left out because the keys of `metrics.jsonl` are a contract.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
     /// Steps done, this one included.
     pub step: usize,
@@ -30,6 +32,10 @@ pub struct StepRecord {
     pub clipped_tensors: usize,
     /// Tokens that the step read.
     pub tokens: usize,
+    /// Length of the sequence that a token of the step is in, on average: that of all sequences
+    /// where they are of one length. The work of attention is proportional to it.
+    #[serde(skip)]
+    pub sequence_length: f64,
     /// Tokens divided by the step's wall-clock time.
     pub tokens_per_second: f64,
 }
@@ -42,13 +48,20 @@ pub struct EvaluationRecord {
     /// Epochs done.
     pub epoch: f64,
     /// Mean loss per token, in nats.
+    #[serde(deserialize_with = "number_or_nan")]
     pub eval_loss: f64,
     /// Share of tokens that were the likeliest.
     pub eval_accuracy: f64,
     /// `exp(eval_loss)`.
+    #[serde(deserialize_with = "number_or_nan")]
     pub eval_perplexity: f64,
     /// Wall-clock time of the evaluation.
     pub seconds: f64,
+}
+
+/// JSON has no infinity, which is the perplexity of a loss above 709, and writes `null` instead.
+fn number_or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 impl EvaluationRecord {
@@ -87,8 +100,25 @@ pub enum Event {
     Started {
         /// Steps that were done before: 0, or that of the checkpoint.
         step: usize,
+        /// Step of the latest evaluation that was made before; what a log has of later ones comes
+        /// again.
+        evaluated: Option<usize>,
         /// Optimizer steps in all.
         total_steps: usize,
+    },
+    /// The run goes on from a checkpoint; [`Started`](Self::Started) follows.
+    Resumed {
+        /// The checkpoint.
+        checkpoint: PathBuf,
+        /// What is different about the machine, in words: the last bits of the numbers may be so too.
+        changes: Vec<String>,
+    },
+    /// A checkpoint has been written.
+    Saved {
+        /// Steps done.
+        step: usize,
+        /// Its folder.
+        checkpoint: PathBuf,
     },
     /// An optimizer step is done.
     Step(StepRecord),

@@ -15,6 +15,7 @@ mod tensors;
 pub mod tokens;
 pub mod train;
 pub mod transfer;
+mod watch;
 
 use std::path::Path;
 

@@ -1,23 +1,46 @@
 //! `gpt2 train`.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use clap::{ArgMatches, Args};
-use gpt2_core::folder::{write_file, write_folder};
+use gpt2_core::folder::{check_run_folder, write_file, write_within};
 use gpt2_core::pretrained::ModelToSave;
 use gpt2_core::tokenizer::Tokenizer;
 use gpt2_core::weights::StoredDType;
 use gpt2_core::{Gpt2, Gpt2Config};
+use gpt2_train::checkpoint::checkpoints;
 use gpt2_train::data::{Document, block_size, blocks, read_documents, split};
-use gpt2_train::report::{MetricsWriter, ModelCard, TrainingProgress, epoch_table};
-use gpt2_train::{Callbacks, Dataset, Recipe, RecipeFile, Trainer, TrainingConfig, recipe_toml};
+use gpt2_train::report::{ModelCard, Report, TrainingProgress, epoch_table};
+use gpt2_train::{
+    Callbacks, Checkpoints, Control, Dataset, Error, Event, Recipe, RecipeFile, Resume, Trainer,
+    TrainingConfig, recipe_toml, resolved_options,
+};
 use serde_json::{Map, Value, json};
 
 use super::corpus::{read_all, tokenize};
+use super::watch::run_log;
 use super::{Failure, Outcome, check_generation_config, check_output};
 use crate::args::Global;
+use crate::interrupt::{Interrupt, Interrupted};
 use crate::output;
+
+/// Folder of the checkpoints in the output folder.
+const CHECKPOINTS: &str = "checkpoints";
+
+/// What a run that did not come to its end leaves in the output folder.
+const RUN_FILES: [&str; 9] = [
+    "adapter",
+    CHECKPOINTS,
+    "epochs.jsonl",
+    "metrics.jsonl",
+    "recipe.toml",
+    "report.html",
+    "runs",
+    "samples.jsonl",
+    "training_config.json",
+];
 
 /// Options of `gpt2 train`.
 #[derive(Debug, Clone, Args)]
@@ -42,11 +65,23 @@ pub struct TrainArgs {
     /// Share of the documents to hold out for validation
     #[arg(long, value_name = "X")]
     valid_fraction: Option<f64>,
-    /// Folder to write: the model, `metrics.jsonl`, `training_config.json`, `recipe.toml` where there
-    /// is a recipe, `adapter` with `--lora-r`, which the model has merged; an earlier model there is
-    /// replaced
+    /// Folder to write: the model, `checkpoints`, `report.html`, `metrics.jsonl`, `runs` for TensorBoard,
+    /// `training_config.json`, `recipe.toml` where there is a recipe, `adapter` with `--lora-r`, which the model has merged; an earlier model
+    /// there is replaced
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
+    /// What the texts in `report.html` begin with, one for each evaluation [default: nothing]
+    #[arg(long, value_name = "T")]
+    sample_prompt: Vec<String>,
+    /// Go on from the latest checkpoint in the output folder, if there is one
+    #[arg(long)]
+    resume: bool,
+    /// Go on from this checkpoint
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    resume_from_checkpoint: Option<PathBuf>,
+    /// Remove the checkpoints of an earlier run in the output folder
+    #[arg(long, conflicts_with_all = ["resume", "resume_from_checkpoint"])]
+    overwrite_output_dir: bool,
     /// Tokens of a training sequence [default: the model's context]
     #[arg(long, value_name = "N")]
     block_size: Option<usize>,
@@ -71,6 +106,16 @@ impl TrainArgs {
         self.given = ids.map(|id| id.as_str().to_string()).collect();
     }
 
+    /// What becomes of the checkpoints in the output folder.
+    fn resume(&self) -> Resume {
+        match &self.resume_from_checkpoint {
+            Some(path) => Resume::From(path.clone()),
+            None if self.resume => Resume::Latest,
+            None if self.overwrite_output_dir => Resume::Overwrite,
+            None => Resume::No,
+        }
+    }
+
     /// Options and recipe: those of the file, with what the command line itself gives over them.
     fn resolve(&self) -> Result<(TrainingConfig, Recipe), Failure> {
         let Some(file) = &self.recipe_file else {
@@ -91,52 +136,126 @@ struct Start {
     generation_config: Option<Map<String, Value>>,
 }
 
-/// Trains and writes the model folder with `metrics.jsonl` and `training_config.json`.
+/// Trains, keeps checkpoints meanwhile, and writes the model folder in the end.
 pub fn run(args: &TrainArgs, global: &Global) -> Outcome {
     let (config, recipe) = args.resolve()?;
     let args = &TrainArgs { recipe: config.clone(), ..args.clone() };
-    let trainer = Trainer::with_recipe(config.clone(), recipe.clone())?;
+    let trainer = Trainer::with_recipe(config, recipe.clone())?;
     check_validation(args)?;
     check_output(&args.output, &inputs(args))?;
+    check_run_folder(&args.output, |name| RUN_FILES.contains(&name))?;
     let start = start(args, global, &global.device()?)?;
     let (train, valid) = datasets(args, &start)?;
-    let mut finished = None;
-    write_folder(&args.output, |folder| -> Outcome {
-        let mut metrics = MetricsWriter::create(folder.join("metrics.jsonl"))?;
+    let trainer = trainer.with_checkpoints(Checkpoints {
+        folder: args.output.join(CHECKPOINTS),
+        resume: args.resume(),
+        tokenizer: start.tokenizer.clone(),
+    });
+    let job = Job { args, recipe: &recipe, start: &start, train: &train, valid: valid.as_ref() };
+    let outcome = job.run(&trainer, global)?;
+    write_within(&args.output, |folder| job.write_model(folder, &outcome))?;
+    report(&outcome, args, global)
+}
+
+/// What a run is about.
+struct Job<'a> {
+    args: &'a TrainArgs,
+    recipe: &'a Recipe,
+    start: &'a Start,
+    train: &'a Dataset,
+    valid: Option<&'a Dataset>,
+}
+
+impl Job<'_> {
+    /// Runs the trainer; a signal ends it with a checkpoint, and then it is an error.
+    fn run(&self, trainer: &Trainer, global: &Global) -> Result<gpt2_train::Outcome, Failure> {
+        let interrupt = Interrupt::listen()?;
+        let mut stop = |_: &Event, _: &Gpt2| -> gpt2_train::Result<Control> {
+            Ok(interrupt.signal().map_or(Control::Continue, |_| Control::Stop))
+        };
+        // When the run has begun, so that one that is refused writes nothing.
+        let mut options = |event: &Event, _: &Gpt2| -> gpt2_train::Result<Control> {
+            if let Event::Started { .. } = event {
+                self.write_options()?;
+            }
+            Ok(Control::Continue)
+        };
+        let card = card(self.args);
+        let report = Report::new(&card.name, &card.summary, &self.args.recipe, self.recipe);
+        let (tokenizer, prompts) = (self.start.tokenizer.as_ref(), &self.args.sample_prompt);
+        let seed = self.args.recipe.seed;
+        let mut log = run_log(&self.args.output, report, tokenizer, prompts, seed);
         let mut progress = TrainingProgress::new(global.quiet);
         let outcome = trainer.run(
-            start.model.clone(),
-            &train,
-            valid.as_ref(),
-            &mut Callbacks(vec![&mut progress, &mut metrics]),
+            self.start.model.clone(),
+            self.train,
+            self.valid,
+            &mut Callbacks(vec![&mut options, &mut progress, &mut log, &mut stop]),
         );
         progress.finish();
-        let outcome = outcome?;
-        let model = outcome.model.config();
-        let card = card(args).render_recipe(model, &config, &recipe, &outcome.epochs);
-        ModelToSave {
-            model: &outcome.model,
+        if outcome.is_ok() || self.args.output.is_dir() {
+            log.finish()?;
+        }
+        match (outcome, interrupt.signal()) {
+            (Ok(outcome), Some(signal)) if outcome.stopped => {
+                let (step, checkpoint) = (outcome.steps, self.last_checkpoint()?);
+                Err(Box::new(Interrupted { signal, step, checkpoint }))
+            }
+            (Ok(outcome), _) => Ok(outcome),
+            (Err(error), _) => Err(self.with_checkpoint(error)?),
+        }
+    }
+
+    fn last_checkpoint(&self) -> Result<Option<PathBuf>, Failure> {
+        Ok(checkpoints(self.args.output.join(CHECKPOINTS))?.pop().map(|(_, path)| path))
+    }
+
+    /// The error, and what is left when the disk or the data are gone.
+    fn with_checkpoint(&self, error: Error) -> Result<Failure, Failure> {
+        let (Error::Io { .. } | Error::Core(_)) = &error else { return Ok(error.into()) };
+        Ok(match self.last_checkpoint()? {
+            Some(checkpoint) => {
+                format!("{error}; the last checkpoint is {}", checkpoint.display()).into()
+            }
+            None => error.into(),
+        })
+    }
+
+    /// Writes the options as they were resolved.
+    fn write_options(&self) -> gpt2_train::Result<()> {
+        let (config, output) = (&self.args.recipe, &self.args.output);
+        let resolved = resolved_options(config, self.recipe)?;
+        write_file(output.join("training_config.json"), resolved.as_bytes())?;
+        if self.args.recipe_file.is_some() {
+            let recipe = recipe_toml(config, self.recipe)?;
+            write_file(output.join("recipe.toml"), recipe.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn write_model(&self, folder: &Path, outcome: &gpt2_train::Outcome) -> Outcome {
+        let (model, start) = (&outcome.model, self.start);
+        // The text of an earlier card is its owner's.
+        let existing = fs::read_to_string(self.args.output.join("README.md")).ok();
+        let card = card(self.args).update(
+            existing.as_deref(),
+            model.config(),
+            &self.args.recipe,
+            self.recipe,
+            &outcome.epochs,
+        );
+        let files = ModelToSave {
+            model,
             tokenizer: start.tokenizer.as_ref(),
             generation_config: start.generation_config.as_ref(),
             card: Some(&card),
             dtype: StoredDType::F32,
+        };
+        files.write_into(folder)?;
+        if model.lora().is_some() {
+            model.save_adapter(folder.join("adapter"), base_model(self.args).as_deref())?;
         }
-        .write_into(folder)?;
-        if outcome.model.lora().is_some() {
-            outcome.model.save_adapter(folder.join("adapter"), base_model(args).as_deref())?;
-        }
-        let resolved = serde_json::to_string_pretty(&config)?;
-        write_file(folder.join("training_config.json"), resolved.as_bytes())?;
-        if args.recipe_file.is_some() {
-            write_file(folder.join("recipe.toml"), recipe_toml(&config, &recipe)?.as_bytes())?;
-        }
-        finished = Some(outcome);
         Ok(())
-    })?;
-    // Only now, so that a reader who has gone away costs no training run.
-    match finished {
-        Some(outcome) => report(&outcome, args, global),
-        None => Ok(()),
     }
 }
 

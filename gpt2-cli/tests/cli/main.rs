@@ -8,6 +8,7 @@ mod forward;
 mod generate;
 mod info;
 mod lora;
+mod resume;
 mod support;
 mod tokens;
 mod train;

@@ -68,11 +68,16 @@ fn the_output_is_a_whole_model_folder_with_its_history() {
     fine_tune(&place, "tuned", &["--max-steps", "2"]);
     let expected = [
         "README.md",
+        "checkpoints",
         "config.json",
+        "epochs.jsonl",
         "generation_config.json",
         "merges.txt",
         "metrics.jsonl",
         "model.safetensors",
+        "report.html",
+        "runs",
+        "samples.jsonl",
         "special_tokens_map.json",
         "tokenizer.json",
         "tokenizer_config.json",
@@ -315,10 +320,20 @@ fn options_that_cannot_be_used_are_named_and_nothing_is_written() {
         (&["--early-stopping-patience", "2"], "`early_stopping_patience` needs"),
         (&["--load-best-model-at-end"], "`load_best_model_at_end` needs"),
         (&["--valid-data", "nowhere"], "nowhere: cannot read"),
-        (&["--learning-rate", "1e38", "--max-steps", "9", "--quiet"], "at step 2"),
     ] {
         place.refused(&[&args[..], options].concat(), &[part]);
     }
+}
+
+#[test]
+fn a_run_that_explodes_names_the_step_and_leaves_its_log_and_no_model() {
+    let place = Place::new();
+    let (stories, model) = (corpus(&place), model("bbpe-trained"));
+    let args = ["train", "--model", &model, "--data", stories, "--output", "tuned"];
+    let ran = place.run(&[&args[..], &["--learning-rate", "1e38", "--quiet"]].concat());
+    ran.assert_refused(&args, &["at step 2"]);
+    assert_eq!(metrics(&place, "tuned").len(), 1);
+    assert!(!place.path("tuned/config.json").exists());
 }
 
 #[test]
@@ -361,7 +376,7 @@ fn what_must_not_be_replaced_is_kept() {
     for (model, data, output, part) in [
         ("model", stories, "model", "`output` is model, expected another place than model"),
         (&source, "model/vocab.json", "model", "than model/vocab.json, which is read"),
-        (&source, stories, "other", "other (a folder with other content)"),
+        (&source, stories, "other", "other (a folder with thesis.txt)"),
         (&source, stories, stories, "which is read"),
         (&source, stories, "other/thesis.txt", "(a file)"),
     ] {

@@ -7,6 +7,7 @@ use super::hdf5::Hdf5Weights;
 use super::pytorch::PyTorchFile;
 use super::safetensors::SafetensorsFile;
 use super::sharded::Index;
+use crate::error::TensorProblem;
 use crate::{Error, Result};
 
 /// Weight files of a folder, in the order of preference, which is that of `transformers`.
@@ -238,6 +239,36 @@ impl Checkpoint {
             shape: &entry.shape,
             dtype: entry.element.name(),
         })
+    }
+
+    /// The values of a tensor that is no parameter of a model, such as a moment of an optimizer:
+    /// row-major, or `None` where there is none of this name.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] for another shape, another kind of element or values that are not finite;
+    /// [`Error::Io`].
+    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Option<Vec<f32>>> {
+        let Some(number) = self.entries.iter().position(|entry| entry.name == name) else {
+            return Ok(None);
+        };
+        let (entry, name) = (&self.entries[number], name.to_string());
+        if entry.shape != shape {
+            let (found, expected) = (entry.shape.clone(), shape.to_vec());
+            return Err(self.fault(TensorProblem::Shape { name, found, expected }));
+        }
+        if !entry.element.is_float() {
+            let found = entry.element.name().to_string();
+            return Err(self.fault(TensorProblem::DType { name, found }));
+        }
+        let values = self.read_entry(number)?;
+        match values.iter().filter(|value| !value.is_finite()).count() {
+            0 => Ok(Some(values)),
+            count => Err(self.fault(TensorProblem::NonFinite { name, count })),
+        }
+    }
+
+    fn fault(&self, problem: TensorProblem) -> Error {
+        Error::Weights { path: self.path.clone(), problems: vec![problem] }
     }
 
     /// Reads one entry; the audit has found it to be a float tensor of a known shape.

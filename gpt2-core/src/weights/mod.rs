@@ -44,4 +44,4 @@ mod tests;
 pub use audit::WeightReader;
 pub use checkpoint::{Checkpoint, TensorEntry, WeightFormat};
 pub use progress::DownloadProgress;
-pub use save::{StoredDType, TensorToWrite, write_safetensors, write_weights};
+pub use save::{StoredDType, TensorToWrite, write_safetensors, write_tensors, write_weights};

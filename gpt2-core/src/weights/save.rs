@@ -94,6 +94,20 @@ pub fn write_safetensors(
     write_file_of(path.as_ref(), &tensors.iter().collect::<Vec<_>>(), dtype)
 }
 
+/// As [`write_safetensors`], with the names as they stand: for tensors that are no parameters of a
+/// model, such as the moments of an optimizer.
+///
+/// # Errors
+/// As [`write_safetensors`].
+pub fn write_tensors(
+    path: impl AsRef<Path>,
+    tensors: &[TensorToWrite<'_>],
+    dtype: StoredDType,
+) -> Result<()> {
+    let named = tensors.iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
+    write_named(path.as_ref(), named, dtype)
+}
+
 /// Writes the weights of a model folder and returns the paths of the files: `model.safetensors`,
 /// or, when they would exceed `max_shard_size` bytes, shards with `model.safetensors.index.json`.
 ///
@@ -199,8 +213,15 @@ fn twice(name: &str) -> Error {
 }
 
 fn write_file_of(path: &Path, tensors: &[&TensorToWrite<'_>], dtype: StoredDType) -> Result<()> {
-    let mut ordered: Vec<(String, &TensorToWrite<'_>)> =
-        tensors.iter().map(|tensor| (names::published(&tensor.name), *tensor)).collect();
+    let named = tensors.iter().map(|tensor| (names::published(&tensor.name), *tensor)).collect();
+    write_named(path, named, dtype)
+}
+
+fn write_named(
+    path: &Path,
+    mut ordered: Vec<(String, &TensorToWrite<'_>)>,
+    dtype: StoredDType,
+) -> Result<()> {
     ordered.sort_by(|a, b| a.0.cmp(&b.0));
     let header = header(path, &ordered, dtype)?;
     write_file_with(path, |file| {

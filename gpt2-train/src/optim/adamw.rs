@@ -6,6 +6,7 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use gpt2_core::Gpt2;
+use gpt2_core::model::NamedParameter;
 use serde::{Deserialize, Serialize};
 
 /// Where epsilon is added, which is where implementations of Adam differ.
@@ -84,6 +85,32 @@ impl AdamW {
     #[must_use]
     pub fn new(config: AdamWConfig) -> Self {
         Self { config, steps: 0, moments: HashMap::new() }
+    }
+
+    /// Number of steps made.
+    #[must_use]
+    pub fn steps(&self) -> i32 {
+        self.steps
+    }
+
+    /// Mean of the gradients and of their squares for every parameter of `model` that has been
+    /// trained, flattened, on the device of the weights.
+    pub fn moments(&self, model: &Gpt2) -> Vec<(NamedParameter, [Tensor<1>; 2])> {
+        let of = |parameter: NamedParameter| {
+            let Moments { mean, square } = self.moments.get(&parameter.name)?;
+            Some((parameter, [mean.clone(), square.clone()]))
+        };
+        model.parameters().into_iter().filter_map(of).collect()
+    }
+
+    /// Sets the number of steps made.
+    pub fn set_steps(&mut self, steps: i32) {
+        self.steps = steps;
+    }
+
+    /// Sets the moments of a parameter, as [`moments`](Self::moments) gives them.
+    pub fn restore(&mut self, parameter: &str, [mean, square]: [Tensor<1>; 2]) {
+        self.moments.insert(parameter.to_string(), Moments { mean, square });
     }
 
     /// Moves the weights by one step. Parameters without a gradient stay as they are.

@@ -1,11 +1,25 @@
-//! What people see of a run: a progress bar, a table, a log, a model card.
+//! What people see of a run: a progress bar, a table, files that log it, a page, a model card.
+//!
+//! [`TrainingProgress`] is for the terminal; [`RunLog`] writes everything that is kept. Both are
+//! [`Callback`](crate::Callback)s.
 
 mod card;
+mod flops;
+mod html;
+mod lines;
+mod log;
 mod metrics;
 mod progress;
+mod samples;
 mod table;
+mod tensorboard;
 
 pub use card::ModelCard;
-pub use metrics::MetricsWriter;
+pub use flops::{flops_per_token, matmul_flops};
+pub use html::Report;
+pub use log::RunLog;
+pub use metrics::{MetricsRecord, MetricsWriter, read_metrics};
 pub use progress::TrainingProgress;
+pub use samples::{Sample, SampleRecord, SamplerError};
 pub use table::{best_epoch, duration, epoch_number, epoch_table, markdown_table};
+pub use tensorboard::TensorBoardWriter;

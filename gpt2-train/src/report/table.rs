@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, TableStyle};
 use crate::record::EpochRecord;
 
 /// Columns of the table, as the published cards have them.
-const COLUMNS: [&str; 6] =
+pub(super) const COLUMNS: [&str; 6] =
     ["epoch", "training loss", "validation loss", "perplexity", "accuracy", "time"];
 
 /// Index of the epoch with the lowest validation loss.
@@ -49,7 +49,8 @@ fn table(epochs: &[EpochRecord], style: TableStyle, mark: impl Fn(&str) -> Strin
     table.to_string()
 }
 
-fn cells(record: &EpochRecord) -> [String; 6] {
+/// A row of the table.
+pub(super) fn cells(record: &EpochRecord) -> [String; 6] {
     let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_string());
     let evaluation = record.evaluation;
     [
@@ -118,6 +119,9 @@ mod tests {
         assert_eq!(best_epoch(&epochs), Some(1));
         let text = epoch_table(&epochs);
         assert!(text.contains("0 ┆             - ┆"), "{text}");
+        let card = markdown_table(&epochs);
+        let first = card.lines().nth(2).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(first, "| 0 | - | 1.0000 | 2.72 | 25.00 % | 1:02:05 |");
     }
 
     #[test]

@@ -7,8 +7,10 @@ mod state;
 use gpt2_core::Gpt2;
 
 use self::run::Run;
+pub(crate) use self::state::RunState;
 use crate::Result;
 use crate::callback::Callback;
+use crate::checkpoint::Checkpoints;
 use crate::config::TrainingConfig;
 use crate::data::Dataset;
 use crate::optim::AdamW;
@@ -23,6 +25,7 @@ use crate::record::{EpochRecord, EvaluationRecord};
 pub struct Trainer {
     config: TrainingConfig,
     recipe: Recipe,
+    checkpoints: Option<Checkpoints>,
 }
 
 /// What a run leaves behind.
@@ -64,7 +67,15 @@ impl Trainer {
     pub fn with_recipe(config: TrainingConfig, recipe: Recipe) -> Result<Self> {
         config.validate()?;
         recipe.validate()?;
-        Ok(Self { config, recipe })
+        Ok(Self { config, recipe, checkpoints: None })
+    }
+
+    /// Keeps checkpoints: at the end of every epoch or every `save_steps`, when the run ends and when
+    /// a callback asks for one; and goes on from one if `checkpoints` says so.
+    #[must_use]
+    pub fn with_checkpoints(mut self, checkpoints: Checkpoints) -> Self {
+        self.checkpoints = Some(checkpoints);
+        self
     }
 
     /// An optimizer that has seen nothing yet.
@@ -83,6 +94,9 @@ impl Trainer {
     /// [`Error::Option`] when the recipe's groups are not those of this model; what
     /// [`Gpt2::with_lora`] says; [`Error::Dataset`]
     /// when there is nothing but its ignored token;
+    /// [`Error::EarlierRun`](crate::Error::EarlierRun), [`Error::OtherRun`](crate::Error::OtherRun) and
+    /// [`Error::Busy`](crate::Error::Busy) about its checkpoints; [`Error::Io`](crate::Error::Io) when
+    /// one cannot be written, earlier ones being untouched;
     /// [`Error::NonFinite`] naming the step at which loss or gradient stop being numbers;
     /// [`gpt2_core::Error::Compute`] when the device fails; what `callback` returns.
     pub fn run(

@@ -1,6 +1,7 @@
 //! The step loop.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::module::Module;
@@ -10,6 +11,7 @@ use super::gradients::gradients;
 use super::state::RunState;
 use super::{Outcome, Trainer};
 use crate::callback::{Callback, Control};
+use crate::checkpoint::{Place, Restored, RunIdentity, Snapshot};
 use crate::config::TrainingConfig;
 use crate::data::{Dataset, Example, epoch_order};
 use crate::evaluate::evaluate_while;
@@ -31,6 +33,12 @@ pub(super) struct Run<'a> {
     state: RunState,
     /// Model of the best evaluation.
     best: Option<Gpt2>,
+    /// Where checkpoints go, and what they are of.
+    place: Option<(Place, RunIdentity)>,
+    /// The latest checkpoint of this run, and its step.
+    saved: Option<(usize, PathBuf)>,
+    /// Whether a callback has asked for one.
+    wants_save: bool,
     steps_per_epoch: usize,
     /// The order of an epoch, and its number.
     order: Option<(usize, Vec<usize>)>,
@@ -62,6 +70,9 @@ impl<'a> Run<'a> {
             optimizer: trainer.optimizer(),
             state: RunState::default(),
             best: None,
+            place: None,
+            saved: None,
+            wants_save: false,
             steps_per_epoch,
             order: None,
             stopped: false,
@@ -69,10 +80,32 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// Takes the place for checkpoints into use, and goes on from one if there is one to go on from.
+    fn open_place(&mut self) -> Result<()> {
+        let Some(options) = &self.trainer.checkpoints else { return Ok(()) };
+        let (config, recipe) = (self.config, &self.trainer.recipe);
+        let identity = RunIdentity::new(config, recipe, &self.model, self.train, self.valid)?;
+        let (place, from) = Place::open(options)?;
+        if let Some(path) = from {
+            let found = Restored::read(&path, &identity, &self.model, &mut self.optimizer)?;
+            self.optimizer.set_steps(found.state.optimizer_steps);
+            place.forget_after(found.state.step)?;
+            self.saved = Some((found.state.step, path));
+            self.state = found.state;
+            self.model = found.model.train();
+            self.best = found.best;
+            self.tell(&Event::Resumed { checkpoint: found.path, changes: found.changes })?;
+        }
+        self.place = Some((place, identity));
+        Ok(())
+    }
+
     /// Goes through the steps to the end, or to where a callback stops it.
     pub fn run(mut self) -> Result<Outcome> {
+        self.open_place()?;
         let total_steps = self.plan.total_steps();
-        self.tell(&Event::Started { step: self.state.step, total_steps })?;
+        let evaluated = self.state.evaluation.map(|evaluation| evaluation.step);
+        self.tell(&Event::Started { step: self.state.step, evaluated, total_steps })?;
         while !self.stopped {
             // What is due follows from the state alone, so that a run that goes on from a
             // checkpoint does what was still to be done at its step.
@@ -82,10 +115,16 @@ impl<'a> Run<'a> {
             if self.is_epoch_to_close() {
                 self.close_epoch()?;
             }
+            if self.is_save_due() {
+                self.save()?;
+            }
             if self.stopped || self.is_over() {
                 break;
             }
             self.step()?;
+        }
+        if self.stopped && self.state.step > 0 {
+            self.save()?;
         }
         self.count_time();
         let last = self.model.valid();
@@ -103,10 +142,15 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn tell(&mut self, event: &Event) -> Result<Control> {
+    fn tell(&mut self, event: &Event) -> Result<()> {
         let control = self.callback.on_event(event, &self.model)?;
+        self.heed(control);
+        Ok(())
+    }
+
+    fn heed(&mut self, control: Control) {
         self.stopped |= control == Control::Stop;
-        Ok(control)
+        self.wants_save |= control == Control::Save;
     }
 
     /// Adds the time since the last call to the run's and the epoch's.
@@ -139,6 +183,38 @@ impl<'a> Run<'a> {
         due && self.valid.is_some() && self.state.evaluation_here().is_none()
     }
 
+    fn is_save_due(&self) -> bool {
+        let step = self.state.step;
+        let regular = match self.config.save_steps {
+            Some(every) => step.is_multiple_of(every),
+            None => self.ends_epoch(),
+        };
+        step > 0 && (regular || self.wants_save || self.is_over())
+    }
+
+    /// Writes a checkpoint, unless the current step has one.
+    fn save(&mut self) -> Result<()> {
+        self.count_time();
+        self.wants_save = false;
+        let step = self.state.step;
+        if self.saved.as_ref().is_some_and(|(saved, _)| *saved == step) {
+            return Ok(());
+        }
+        self.state.optimizer_steps = self.optimizer.steps();
+        self.state.is_finished = self.is_over();
+        let Some((place, identity)) = &self.place else { return Ok(()) };
+        let checkpoint = place.save(&Snapshot {
+            identity,
+            state: &self.state,
+            model: &self.model,
+            optimizer: &self.optimizer,
+            best: self.best.as_ref(),
+        })?;
+        place.prune(self.config.save_total_limit)?;
+        self.saved = Some((step, checkpoint.clone()));
+        self.tell(&Event::Saved { step, checkpoint })
+    }
+
     fn is_epoch_to_close(&self) -> bool {
         let closed = self.state.epochs.last().map(|last| last.step);
         let open = closed != Some(self.state.step) && !self.is_evaluation_due();
@@ -167,7 +243,7 @@ impl<'a> Run<'a> {
         self.state.epoch_loss = 0.0;
         self.state.epoch_scored = 0;
         self.state.epoch_seconds = 0.0;
-        self.tell(&Event::Epoch(record)).map(drop)
+        self.tell(&Event::Epoch(record))
     }
 
     /// The sequences of the current step.
@@ -210,7 +286,8 @@ impl<'a> Run<'a> {
         let number = self.state.step + 1;
         for (quantity, value) in [("loss", loss), ("gradient norm", grad_norm)] {
             if !value.is_finite() {
-                return Err(Error::NonFinite { quantity, value, step: number });
+                let checkpoint = self.saved.take().map(|(_, path)| path);
+                return Err(Error::NonFinite { quantity, value, step: number, checkpoint });
             }
         }
         let factors = match self.config.max_grad_norm {
@@ -227,7 +304,9 @@ impl<'a> Run<'a> {
         self.state.step = number;
         self.state.epoch_loss += loss * scored as f64;
         self.state.epoch_scored += scored;
-        let tokens = rows.iter().map(|row| row.input_ids.len()).sum();
+        let lengths = rows.iter().map(|row| row.input_ids.len());
+        let tokens = lengths.clone().sum();
+        let squares: usize = lengths.map(|length| length * length).sum();
         let record = StepRecord {
             step: number,
             epoch: self.epochs_done(),
@@ -238,9 +317,10 @@ impl<'a> Run<'a> {
             grad_norm,
             clipped_tensors: factors.iter().filter(|&&factor| factor < 1.0).count(),
             tokens,
+            sequence_length: squares as f64 / tokens as f64,
             tokens_per_second: tokens as f64 / start.elapsed().as_secs_f64(),
         };
-        self.tell(&Event::Step(record)).map(drop)
+        self.tell(&Event::Step(record))
     }
 
     /// Evaluates, unless a callback breaks it off.
@@ -259,6 +339,6 @@ impl<'a> Run<'a> {
         if self.state.note_evaluation(record) {
             self.best = Some(model);
         }
-        self.tell(&Event::Evaluated(record)).map(drop)
+        self.tell(&Event::Evaluated(record))
     }
 }

@@ -13,6 +13,8 @@ use crate::record::{EpochRecord, EvaluationRecord};
 pub(crate) struct RunState {
     /// Optimizer steps done.
     pub step: usize,
+    /// Whether nothing is left to be done.
+    pub is_finished: bool,
     /// A row for each epoch that is over.
     pub epochs: Vec<EpochRecord>,
     /// Summed loss of the steps of the current epoch.
@@ -21,6 +23,8 @@ pub(crate) struct RunState {
     pub epoch_scored: usize,
     /// Wall-clock time spent on the current epoch.
     pub epoch_seconds: f64,
+    /// Steps of the optimizer since the stage began.
+    pub optimizer_steps: i32,
     /// The latest evaluation.
     pub evaluation: Option<EvaluationRecord>,
     /// The best evaluation.

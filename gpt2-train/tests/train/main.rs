@@ -1,7 +1,11 @@
 //! Integration tests of `gpt2-train`, in one binary.
 
+mod checkpoint;
+mod events;
 mod lora;
 mod recipe;
 mod recipe_file;
+mod run_log;
+mod tensorboard;
 mod trainer;
 mod transfer;

@@ -3,6 +3,10 @@
 //! What is being written lies under a hidden name beside its destination, is flushed to the disk,
 //! and takes its place by a rename, which either happens or does not.
 
+mod within;
+
+pub use within::{is_unfinished, remove_unfinished, write_within};
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -110,6 +114,40 @@ fn real_destination(destination: &Path) -> Result<PathBuf> {
 
 fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Checks that a run may write into a folder: it is new, empty, or holds an earlier GPT-2 model or
+/// the sub-folders and files that `is_known` knows.
+///
+/// # Errors
+/// [`Error::Argument`] naming what else is there; [`Error::Io`].
+pub fn check_run_folder(folder: impl AsRef<Path>, is_known: impl Fn(&str) -> bool) -> Result<()> {
+    let folder = folder.as_ref();
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(_) if folder.is_file() => {
+            let expected = "a path for a folder";
+            return Err(Error::argument(
+                "destination",
+                format!("{} (a file)", folder.display()),
+                expected,
+            ));
+        }
+        other => other.map_err(Error::io("read", folder))?,
+    };
+    if says(&folder.join("config.json"), "model_type", "gpt2") {
+        return Ok(());
+    }
+    for entry in entries {
+        let name = entry.map_err(Error::io("read", folder))?.file_name();
+        let name = name.to_string_lossy();
+        if !is_known(&name) && !is_unfinished(&name) {
+            let found = format!("{} (a folder with {name})", folder.display());
+            let expected = "a new path, an empty folder, or the folder of an earlier run";
+            return Err(Error::argument("destination", found, expected));
+        }
+    }
+    Ok(())
 }
 
 /// Whether something is there that may be replaced; an error if it may not.

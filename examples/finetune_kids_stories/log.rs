@@ -1,0 +1,60 @@
+//! What there is to watch while the model is trained.
+
+use std::fs;
+
+use gpt2_core::Gpt2;
+use gpt2_core::tokenizer::Tokenizer;
+use gpt2_examples::Failure;
+use gpt2_infer::{GenerationConfig, generate};
+use gpt2_train::Recipe;
+use gpt2_train::report::{ModelCard, Report, RunLog, Sample, SamplerError};
+
+use crate::options::Options;
+
+/// Stories on the page for each evaluation.
+const STORIES: usize = 2;
+
+/// A log of the run in the folder that was asked for, with stories as they come to be.
+pub fn log<'a>(
+    options: &Options,
+    card: &ModelCard,
+    tokenizer: &'a Tokenizer,
+) -> Result<Option<RunLog<'a>>, Failure> {
+    let Some(folder) = &options.log else { return Ok(None) };
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let recipe = Recipe::from(&options.training);
+    let report = Report::new(&card.name, &card.summary, &options.training, &recipe);
+    let prompt = options.prompt.clone();
+    let generation = GenerationConfig {
+        do_sample: true,
+        top_k: options.top_k,
+        temperature: options.temperature,
+        max_new_tokens: Some(options.max_new_tokens),
+        num_return_sequences: STORIES,
+        // One seed for all: what changes from one evaluation to the next is the model.
+        seed: Some(options.training.seed),
+        eos_token_id: tokenizer.eos_token_id().into_iter().collect(),
+        ..GenerationConfig::default()
+    };
+    let sampler = move |model: &Gpt2| stories(model, tokenizer, &prompt, &generation);
+    Ok(Some(RunLog::new(folder, report).with_tensorboard().with_samples(sampler)))
+}
+
+fn stories(
+    model: &Gpt2,
+    tokenizer: &Tokenizer,
+    prompt: &str,
+    generation: &GenerationConfig,
+) -> Result<Vec<Sample>, SamplerError> {
+    let ids = tokenizer.encode_ids(prompt)?;
+    let room = model.config().n_positions.saturating_sub(ids.len());
+    let max_new_tokens = generation.max_new_tokens.map(|most| most.min(room));
+    let generation = GenerationConfig { max_new_tokens, ..generation.clone() };
+    let prompt_length = ids.len();
+    let found = generate(model, &[ids], &generation)?;
+    let sample = |ids: &[u32]| -> Result<Sample, SamplerError> {
+        let text = tokenizer.decode(&ids[prompt_length..], true)?;
+        Ok(Sample { prompt: prompt.to_string(), text })
+    };
+    found.iter().flatten().map(|story| sample(&story.ids)).collect()
+}

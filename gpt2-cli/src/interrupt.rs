@@ -1,0 +1,61 @@
+//! SIGINT and SIGTERM: a run finishes its step, saves and ends.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+/// Whether the process has been asked to end.
+#[derive(Debug, Clone)]
+pub struct Interrupt(Arc<AtomicUsize>);
+
+impl Interrupt {
+    /// Listens from now on. A second signal ends the process at once, for those who cannot wait.
+    pub fn listen() -> std::io::Result<Self> {
+        let (signal, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        for number in [SIGINT, SIGTERM] {
+            flag::register_conditional_shutdown(number, 128 + number, asked.clone())?;
+            flag::register(number, asked.clone())?;
+            flag::register_usize(number, signal.clone(), number as usize)?;
+        }
+        Ok(Self(signal))
+    }
+
+    /// The signal that came, if one did.
+    pub fn signal(&self) -> Option<u8> {
+        u8::try_from(self.0.load(Ordering::Relaxed)).ok().filter(|&signal| signal > 0)
+    }
+}
+
+/// A run that ended because it was asked to; the process's exit code says by which signal.
+#[derive(Debug)]
+pub struct Interrupted {
+    /// The signal's number.
+    pub signal: u8,
+    /// Optimizer steps done.
+    pub step: usize,
+    /// The checkpoint to go on from, where one was written.
+    pub checkpoint: Option<PathBuf>,
+}
+
+impl Interrupted {
+    /// 128 and the signal's number, as shells have it.
+    pub fn exit_code(&self) -> u8 {
+        128 + self.signal
+    }
+}
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "interrupted after step {}", self.step)?;
+        match &self.checkpoint {
+            Some(path) => write!(f, "; `--resume` goes on from {}", path.display()),
+            None => write!(f, ", before there was anything to save"),
+        }
+    }
+}
+
+impl std::error::Error for Interrupted {}
