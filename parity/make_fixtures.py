@@ -21,8 +21,9 @@ import tokenizers
 import torch
 import transformers
 
-from fixture_maker import bad, expected, formats, generation, lora, models, pipeline, processors, stages, training
-from fixture_maker import transfer
+from fixture_maker import (
+    autocast, bad, expected, formats, generation, lora, models, pipeline, processors, stages, training, transfer,
+)
 
 
 def versions():
@@ -70,6 +71,7 @@ def write_expected(root, named, tokenizer, check):
     noise["grads"] = expected.write_grads(base, named["variants/untied"], inside("grads.safetensors"))
     paths = inside("training.json"), inside("training.safetensors")
     noise["training"] = training.write_training(base, tokenizer, stages.curves(base, tokenizer), *paths)
+    autocast.write_autocast(base, training.rows(tokenizer)[0], inside("autocast.json"))
     noise["evaluation"] = expected.write_evaluation(trained, tokenizer, inside("evaluation.json"))
     expected.write_features(base, tokenizer, inside("features"))
     expected.write_tokenization(tokenizer, inside("tokenization"))

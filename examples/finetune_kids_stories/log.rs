@@ -6,13 +6,24 @@ use gpt2_core::Gpt2;
 use gpt2_core::tokenizer::Tokenizer;
 use gpt2_examples::Failure;
 use gpt2_infer::{GenerationConfig, generate};
-use gpt2_train::Recipe;
-use gpt2_train::report::{ModelCard, Report, RunLog, Sample, SamplerError};
+#[cfg(feature = "dashboard")]
+use gpt2_train::report::Dashboard;
+use gpt2_train::report::{ModelCard, Report, RunLog, Sample, SamplerError, TrainingProgress};
+use gpt2_train::{Callback, Recipe};
 
 use crate::options::Options;
 
 /// Stories on the page for each evaluation.
 const STORIES: usize = 2;
+
+/// What the terminal shows; it goes when this is dropped.
+pub fn screen(options: &Options) -> Result<Box<dyn Callback>, Failure> {
+    #[cfg(feature = "dashboard")]
+    if options.dashboard {
+        return Ok(Box::new(Dashboard::new()?));
+    }
+    Ok(Box::new(TrainingProgress::new(options.quiet)))
+}
 
 /// A log of the run in the folder that was asked for, with stories as they come to be.
 pub fn log<'a>(

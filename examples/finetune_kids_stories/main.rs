@@ -17,13 +17,11 @@ use gpt2_core::weights::StoredDType;
 use gpt2_core::{ModelFolder, device};
 use gpt2_examples::Failure;
 use gpt2_infer::{GenerationConfig, generate};
-use gpt2_train::report::{
-    ModelCard, TrainingProgress, best_epoch, duration, epoch_number, epoch_table,
-};
+use gpt2_train::report::{ModelCard, RunLog, best_epoch, duration, epoch_number, epoch_table};
 use gpt2_train::unigram::unigram_loss;
 use gpt2_train::{Callbacks, Outcome, Trainer};
 
-use log::log;
+use log::{log, screen};
 use options::Options;
 use start::Start;
 
@@ -47,19 +45,18 @@ fn run(options: &Options) -> Result<(), Failure> {
     println!("A unigram model of the same corpus: validation loss {unigram:.4}.\n");
 
     let card = card(options, &start, unigram);
-    let mut progress = TrainingProgress::new(options.quiet);
+    let mut screen = screen(options)?;
     let mut log = log(options, &card, &start.tokenizer)?;
-    let mut callbacks = Callbacks(vec![&mut progress]);
+    let mut callbacks = Callbacks(vec![screen.as_mut()]);
     if let Some(log) = &mut log {
         callbacks.0.push(log);
     }
     let outcome =
         trainer.run(start.model.clone(), &start.train, Some(&start.valid), &mut callbacks);
-    progress.finish();
-    if let Some(log) = &mut log {
-        log.finish()?;
-    }
+    drop(screen);
+    let finished = log.as_mut().map_or(Ok(()), RunLog::finish);
     let outcome = outcome?;
+    finished?;
     println!("{}", epoch_table(&outcome.epochs));
     report(&outcome, unigram);
 

@@ -59,6 +59,10 @@ pub struct Options {
     /// Device to compute on [default: the best one compiled in]
     #[arg(long, value_name = "NAME")]
     pub device: Option<String>,
+    /// Burn's dashboard instead of the progress bar
+    #[cfg(feature = "dashboard")]
+    #[arg(long)]
+    pub dashboard: bool,
     /// No progress bar
     #[arg(long)]
     pub quiet: bool,

@@ -57,6 +57,14 @@ pub fn best() -> Result<Device> {
     by_name(best)
 }
 
+/// The name that [`by_name`] takes for a device, training device or not; `None` for one that is not
+/// in the list.
+#[must_use]
+pub fn name(device: &Device) -> Option<&'static str> {
+    let is_it = |info: &DeviceInfo| by_name(info.name).is_ok_and(|listed| listed == *device);
+    available().into_iter().find(is_it).map(|info| info.name)
+}
+
 /// Whether tensors of this device, training device or not, are in the host's memory.
 #[must_use]
 pub fn is_cpu(device: &Device) -> bool {

@@ -4,6 +4,7 @@ use gpt2_core::{Error as CoreError, LoraConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::optim::{AdamForm, AdamWConfig, ClipMode};
+use crate::precision::ComputeDType;
 use crate::recipe::StageLength;
 use crate::schedule::LrScheduler;
 use crate::{Error, Result};
@@ -99,6 +100,15 @@ pub struct TrainingConfig {
     /// Keep the weights of the best evaluation, not the last ones
     #[cfg_attr(feature = "clap", arg(long))]
     pub load_best_model_at_end: bool,
+    /// Element type of the products of a step; weights and optimizer stay f32
+    #[cfg_attr(feature = "clap", arg(long, value_enum, default_value_t = ComputeDType::F32))]
+    pub dtype: ComputeDType,
+    /// Run every block again in the backward pass, for less memory
+    #[cfg_attr(feature = "clap", arg(long))]
+    pub gradient_checkpointing: bool,
+    /// Skip a step whose loss or gradient norm is X standard deviations above those before
+    #[cfg_attr(feature = "clap", arg(long, value_name = "X"))]
+    pub skip_z_score: Option<f64>,
 }
 
 impl Default for TrainingConfig {
@@ -131,6 +141,9 @@ impl Default for TrainingConfig {
             save_total_limit: 2,
             early_stopping_patience: None,
             load_best_model_at_end: false,
+            dtype: ComputeDType::F32,
+            gradient_checkpointing: false,
+            skip_z_score: None,
         }
     }
 }
@@ -158,6 +171,7 @@ impl TrainingConfig {
         let positive = |value: f64| value.is_finite() && value > 0.0;
         let below_one = |value: f64| (0.0..1.0).contains(&value);
         let dropout = self.dropout.unwrap_or(0.0);
+        let z_score = self.skip_z_score.unwrap_or(1.0);
         for (option, value, good, expected) in [
             ("num_train_epochs", self.num_train_epochs, positive(self.num_train_epochs), "above 0"),
             ("learning_rate", self.learning_rate, positive(self.learning_rate), "above 0"),
@@ -167,6 +181,7 @@ impl TrainingConfig {
             ("adam_epsilon", self.adam_epsilon, positive(self.adam_epsilon), "above 0"),
             ("max_grad_norm", self.max_grad_norm, not_negative(self.max_grad_norm), "0 or more"),
             ("dropout", dropout, below_one(dropout), "in [0, 1)"),
+            ("skip_z_score", z_score, positive(z_score), "above 0"),
         ] {
             if !good {
                 return Err(Error::option(option, value, format!("a number {expected}")));
@@ -293,6 +308,7 @@ mod tests {
                 TrainingConfig { lora_r: Some(4), lora_target_modules: Vec::new(), ..good() },
                 "lora_target_modules",
             ),
+            (TrainingConfig { skip_z_score: Some(0.0), ..good() }, "skip_z_score"),
             (
                 TrainingConfig { lr_scheduler: LrScheduler::OneCycle, warmup_steps: 1, ..good() },
                 "warmup_steps",

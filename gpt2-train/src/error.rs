@@ -111,6 +111,16 @@ impl Error {
         move |source| Self::Io { path, action, source }
     }
 
+    /// Of an error that ends a run: the checkpoint that is left.
+    pub(crate) fn with_checkpoint(self, last: Option<&PathBuf>) -> Self {
+        match self {
+            Self::NonFinite { quantity, value, step, checkpoint: None } => {
+                Self::NonFinite { quantity, value, step, checkpoint: last.cloned() }
+            }
+            other => other,
+        }
+    }
+
     pub(crate) fn data(
         path: &Path,
         line: impl Into<Option<usize>>,

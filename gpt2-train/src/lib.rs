@@ -9,7 +9,8 @@
 //! - [`Checkpoints`]: a run that was stopped or killed goes on, bit for bit.
 //! - [`transfer_vocabulary`] gives a trained model another tokenizer, to go on in another language.
 //! - [`evaluate()`] measures loss, perplexity and accuracy; [`unigram`] is a yardstick for them.
-//! - [`report`] has a progress bar, the card's table, `metrics.jsonl` and the model card.
+//! - [`report`] has what people see of a run: a progress bar, the card's table, a log with
+//!   `metrics.jsonl`, TensorBoard's files, samples and a page ([`report::RunLog`]), the model card.
 //! - [`objective`], [`optim`] and [`schedule`] are the parts of the loop, for loops of your own.
 //!
 //! # Example
@@ -45,6 +46,7 @@ pub mod objective;
 pub mod optim;
 mod parallel;
 mod plan;
+pub mod precision;
 pub mod recipe;
 pub mod recipe_file;
 pub mod record;
@@ -61,6 +63,7 @@ pub use data::{Dataset, Example};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate};
 pub use groups::LayerGroups;
+pub use precision::ComputeDType;
 pub use recipe::{Recipe, Stage, StageLength};
 pub use recipe_file::{RecipeFile, recipe_toml, resolved_options};
 pub use record::Event;

@@ -38,6 +38,21 @@ pub struct StepRecord {
     pub sequence_length: f64,
     /// Tokens divided by the step's wall-clock time.
     pub tokens_per_second: f64,
+    /// Why the step changed neither weights nor optimizer, if it did not. Loss and norm may then be
+    /// no numbers, which `metrics.jsonl` has as null.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<SkipReason>,
+}
+
+/// Why a step was skipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum SkipReason {
+    /// A gradient did not fit into f16; the loss scale is halved.
+    Overflow,
+    /// Loss or gradient norm lie too far above those of the steps before, or are no numbers.
+    Outlier,
 }
 
 /// One evaluation.

@@ -53,20 +53,20 @@ def summed(model, ids, labels):
     return torch.nn.functional.cross_entropy(flat, labels[:, 1:].reshape(-1), ignore_index=-100, reduction="sum")
 
 
-def step_loss(model, micro, how):
+def step_loss(model, micro, how, sum_of):
     """The loss of a step as a float; leaves the gradients in the model."""
     scored = [int((labels[:, 1:] != -100).sum()) for _, labels in micro]
     counted = sum(int((labels != -100).sum()) for _, labels in micro)
     total = 0.0
     for (ids, labels), own in zip(micro, scored):
         divisor = {"micro_means": own * len(micro), "counted_before_shift": counted, "scored": sum(scored)}[how]
-        loss = summed(model, ids, labels) / divisor
+        loss = sum_of(model, ids, labels) / divisor
         loss.backward()
         total += loss.item()
     return total
 
 
-def curve(model, inputs, labels, how):
+def curve(model, inputs, labels, how, sum_of=summed):
     """Runs the loop; `model` holds the final weights afterwards."""
     names = set(decayed(model))
     groups = [
@@ -79,7 +79,7 @@ def curve(model, inputs, labels, how):
     for step in range(HYPER["steps"]):
         micro = [slice((step * per_step + k) * size, (step * per_step + k + 1) * size) for k in range(per_step)]
         optimizer.zero_grad()
-        result["loss"].append(step_loss(model, [(inputs[part], labels[part]) for part in micro], how))
+        result["loss"].append(step_loss(model, [(inputs[part], labels[part]) for part in micro], how, sum_of))
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), HYPER["max_grad_norm"], foreach=False)
         result["grad_norm"].append(norm.item())
         result["lr"].append(rate(step))

@@ -144,7 +144,9 @@ pub fn run(args: &TrainArgs, global: &Global) -> Outcome {
     check_validation(args)?;
     check_output(&args.output, &inputs(args))?;
     check_run_folder(&args.output, |name| RUN_FILES.contains(&name))?;
-    let start = start(args, global, &global.device()?)?;
+    let device = global.device()?;
+    args.recipe.dtype.check(&device)?;
+    let start = start(args, global, &device)?;
     let (train, valid) = datasets(args, &start)?;
     let trainer = trainer.with_checkpoints(Checkpoints {
         folder: args.output.join(CHECKPOINTS),

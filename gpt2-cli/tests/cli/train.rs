@@ -312,6 +312,11 @@ fn options_that_cannot_be_used_are_named_and_nothing_is_written() {
         (&["--weight-decay", "nan"], "`weight_decay` is NaN"),
         (&["--max-grad-norm", "-1"], "`max_grad_norm` is -1"),
         (&["--dropout", "1"], "`dropout` is 1"),
+        (&["--skip-z-score", "0"], "`skip_z_score` is 0, expected a number above 0"),
+        (
+            &["--dtype", "bf16", "--device", "ndarray"],
+            "`dtype` is bf16, expected a type that `ndarray` computes in: f32",
+        ),
         (&["--valid-fraction", "nan"], "`valid_fraction` is NaN"),
         (&["--valid-fraction", "1"], "`valid_fraction` is 1"),
         (&["--block-size", "49"], "`block_size` is 49, expected 2 to n_positions = 48"),
@@ -334,6 +339,37 @@ fn a_run_that_explodes_names_the_step_and_leaves_its_log_and_no_model() {
     ran.assert_refused(&args, &["at step 2"]);
     assert_eq!(metrics(&place, "tuned").len(), 1);
     assert!(!place.path("tuned/config.json").exists());
+}
+
+#[test]
+fn memory_and_bits_are_options_of_a_run() {
+    let place = Place::new();
+    let steps = ["--max-steps", "3", "--device", "flex"];
+    fine_tune(&place, "plain", &steps);
+    fine_tune(&place, "lean", &[&steps[..], &["--gradient-checkpointing"]].concat());
+    assert_eq!(losses(&place, "plain"), losses(&place, "lean"));
+    let half = ["--dtype", "bf16", "--gradient-checkpointing", "--skip-z-score", "6"];
+    fine_tune(&place, "half", &[&steps[..], &half].concat());
+    let pairs = losses(&place, "plain").into_iter().zip(losses(&place, "half"));
+    let apart = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(apart > 0.0 && apart < 0.02, "{apart}");
+    let card = fs::read_to_string(place.path("half/README.md")).unwrap();
+    assert!(card.contains("| mixed precision | products in bf16, weights in f32 |"), "{card}");
+    let written = read_json(&place.path("half/training_config.json"));
+    assert_eq!((&written["dtype"], &written["skip_z_score"]), (&json!("bf16"), &json!(6.0)));
+}
+
+#[test]
+fn a_skipped_step_is_in_the_metrics() {
+    let place = Place::new();
+    // A single prediction, whose gradient times the first loss scale is beyond f16.
+    let data = place.write("pair.jsonl", r#"{"input_ids": [3, 5]}"#);
+    let model = model("bbpe-trained");
+    let args = ["train", "--model", &model, "--data", data, "--output", "tuned"];
+    let f16 = ["--dtype", "f16", "--device", "flex", "--max-steps", "2", "--dropout", "0"];
+    place.ok(&[&args[..], &f16].concat());
+    let first = &metrics(&place, "tuned")[0];
+    assert_eq!((&first["skipped"], &first["grad_norm"]), (&json!("overflow"), &Value::Null));
 }
 
 #[test]

@@ -62,6 +62,7 @@ fn bad_usage_ends_with_code_2() {
         &["train", "--config", "c", "--data", "a.txt", "--output", "o"],
         &["train", "--model", &model, "--config", "c", "--data", "a.txt", "--output", "o"],
         &["train", "--model", &model, "--data", "a.txt", "--output", "o", "--clip", "hard"],
+        &["train", "--model", &model, "--data", "a.txt", "--output", "o", "--dtype", "int8"],
     ] {
         let ran = place.run(args);
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{args:?}: {}", ran.stderr);

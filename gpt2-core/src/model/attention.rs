@@ -55,6 +55,7 @@ impl Attention {
         cache: Option<(&mut LayerCache, &Places)>,
         masks: &mut DropoutMasks,
     ) -> (Tensor<3>, Option<Tensor<4>>) {
+        let dtype = x.dtype();
         let qkv = self.c_attn.forward(x, masks); // [batch, seq, 3 embd]
         let (merged, probabilities) = match cache {
             Some((cache, places)) if ops::attends_in_place(&qkv) => {
@@ -62,7 +63,7 @@ impl Attention {
             }
             cache => self.attend(qkv, bias, cache, masks),
         };
-        let output = self.c_proj.forward(merged, masks);
+        let output = self.c_proj.forward(merged, masks).cast(dtype);
         (ops::dropout(output, self.resid_pdrop, masks), probabilities)
     }
 

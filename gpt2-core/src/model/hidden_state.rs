@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::{Gpt2, Gpt2Batch};
-use crate::ops::{AttentionBias, DropoutMasks};
+use crate::ops::DropoutMasks;
 
 impl Gpt2 {
     /// The hidden state number `layer` of the `n_layer + 1` that
@@ -20,11 +20,10 @@ impl Gpt2 {
         if layer >= self.h.len() {
             return self.hidden(batch);
         }
-        let [_, seq] = batch.input_ids.dims();
         let masks = &mut DropoutMasks::new(batch.dropout_seed);
-        let x = self.embed(batch, None, masks); // [batch, seq, embd]
-        let bias = AttentionBias::causal(seq, batch.attention_mask.clone(), &x.device());
+        let x = self.embedded(batch, masks); // [batch, seq, embd]
+        let bias = self.attention_bias(batch);
         let blocks = self.h.iter().take(layer);
-        blocks.fold(x, |x, block| block.forward(x, &bias, None, masks).0)
+        blocks.fold(x, |x, block| block.apply(x, &bias, masks))
     }
 }

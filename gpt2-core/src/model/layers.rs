@@ -76,7 +76,11 @@ impl Conv1D {
         let update = self.update(&x, masks);
         let output = ops::linear(x, self.weight.val(), self.bias.val());
         match update {
-            Some(update) => output + update,
+            // The low-rank weights are f32 beside a weight of less.
+            Some(update) => {
+                let dtype = output.dtype();
+                output + update.cast(dtype)
+            }
             None => output,
         }
     }

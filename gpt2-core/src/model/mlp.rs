@@ -39,7 +39,8 @@ impl Mlp {
     /// # Shapes
     /// - x, output: `[batch, seq, embd]`
     pub(super) fn forward(&self, x: Tensor<3>, masks: &mut DropoutMasks) -> Tensor<3> {
+        let dtype = x.dtype();
         let inner = ops::activate(self.c_fc.forward(x, masks), self.activation);
-        ops::dropout(self.c_proj.forward(inner, masks), self.resid_pdrop, masks)
+        ops::dropout(self.c_proj.forward(inner, masks).cast(dtype), self.resid_pdrop, masks)
     }
 }

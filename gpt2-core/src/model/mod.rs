@@ -4,6 +4,7 @@
 //! bear the names of the checkpoint, so a parameter's path through the modules is its name.
 
 pub mod attention;
+mod autocast;
 pub mod batch;
 pub mod block;
 pub mod cache;
@@ -13,6 +14,7 @@ pub mod layers;
 mod lora;
 pub mod mlp;
 mod parameters;
+mod pieces;
 mod places;
 mod source;
 
@@ -21,7 +23,7 @@ pub use cache::KvCache;
 pub use parameters::NamedParameter;
 
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 
 use self::block::Block;
 use self::cache::LayerCache;
@@ -29,7 +31,7 @@ use self::layers::{Embedding, LayerNorm};
 use self::places::Places;
 use self::source::TensorSource;
 use crate::lora::LoraConfig;
-use crate::ops::{self, AttentionBias, DropoutMasks};
+use crate::ops::{self, DropoutMasks};
 use crate::weights::names;
 use crate::{Gpt2Config, Result};
 
@@ -215,13 +217,12 @@ impl Gpt2 {
         hidden_states: &mut Vec<Tensor<3>>,
         attentions: &mut Vec<Tensor<4>>,
     ) -> Tensor<3> {
-        let [_, seq] = batch.input_ids.dims();
         let masks = &mut DropoutMasks::new(batch.dropout_seed);
         let places = cache.as_ref().map(|(_, places)| *places);
         let mut x = self.embed(batch, places, masks); // [batch, seq, embd]
         let bias = match places {
             Some(places) => places.bias(&x),
-            None => AttentionBias::causal(seq, batch.attention_mask.clone(), &x.device()),
+            None => self.attention_bias(batch),
         };
         for (layer, block) in self.h.iter().enumerate() {
             if options.hidden_states {
@@ -239,22 +240,5 @@ impl Gpt2 {
             hidden_states.push(last.clone());
         }
         last
-    }
-
-    /// Token plus position embedding, `[batch, seq, embd]`.
-    fn embed(
-        &self,
-        batch: &Gpt2Batch,
-        places: Option<&Places>,
-        masks: &mut DropoutMasks,
-    ) -> Tensor<3> {
-        let [_, seq] = batch.input_ids.dims();
-        let device = batch.input_ids.device();
-        let positions = batch.position_ids.clone().unwrap_or_else(|| match places {
-            Some(places) => places.positions(self.config.n_positions, &device),
-            None => Tensor::<1, Int>::arange(0..seq as i64, &device).reshape([1, seq]),
-        });
-        let embedded = self.wte.forward(batch.input_ids.clone()) + self.wpe.forward(positions);
-        ops::dropout(embedded, self.embd_pdrop, masks)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use burn::tensor::{Bool, Device, Tensor, TensorData, activation::softmax};
+use burn::tensor::{Bool, Device, FloatDType, Tensor, TensorData, activation::softmax};
 
 use super::{DropoutMasks, dropout};
 
@@ -88,7 +88,9 @@ pub struct Attended {
 
 /// Scaled dot-product attention (Vaswani et al. 2017, section 3.2.1).
 ///
-/// Equals `eager_attention_forward` of `transformers`' GPT-2.
+/// Equals `eager_attention_forward` of `transformers`' GPT-2. For operands of less than 32 bits
+/// only the two products are of their type: a factor that is no power of two has no exact form in
+/// it, nor has the one of dropout, and a softmax sums many small numbers.
 ///
 /// # Shapes
 /// - query: `[batch, head, queries, head_dim]`
@@ -103,16 +105,19 @@ pub fn attention(
     drop_probability: f64,
     masks: &mut DropoutMasks,
 ) -> Attended {
+    let dtype = value.dtype();
+    let scaled = |x: Tensor<4>| (x.cast(FloatDType::F32) * scale.factor).cast(dtype);
     let scores = match scale {
-        AttentionScale { factor, keys_first: true } => query.matmul((key * factor).swap_dims(2, 3)),
+        AttentionScale { keys_first: true, .. } => query.matmul(scaled(key).swap_dims(2, 3)),
         AttentionScale { factor: 1.0, .. } => query.matmul(key.swap_dims(2, 3)),
-        AttentionScale { factor, .. } => (query * factor).matmul(key.swap_dims(2, 3)),
+        AttentionScale { .. } => scaled(query).matmul(key.swap_dims(2, 3)),
     };
+    let scores = scores.cast(FloatDType::F32);
     let scores = match &bias.0 {
         Some(bias) => scores + bias.clone(),
         None => scores,
     };
-    let probabilities = dropout(softmax(scores, 3), drop_probability, masks);
+    let probabilities = dropout(softmax(scores, 3), drop_probability, masks).cast(dtype);
     Attended { output: probabilities.clone().matmul(value), probabilities }
 }
 

@@ -1,8 +1,8 @@
 //! The language-model loss.
 
-use burn::tensor::{Int, Tensor, activation::log_softmax};
+use burn::tensor::{FloatDType, Int, Tensor, activation::log_softmax};
 
-/// Sum over rows of `-log softmax(logits)[target]`, in nats.
+/// Sum over rows of `-log softmax(logits)[target]`, in nats, computed in f32.
 ///
 /// Equals `torch.nn.functional.cross_entropy(.., reduction="sum")`.
 ///
@@ -13,7 +13,7 @@ use burn::tensor::{Int, Tensor, activation::log_softmax};
 #[must_use]
 pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
     let [rows, _] = logits.dims();
-    log_softmax(logits, 1).gather(1, targets.reshape([rows, 1])).sum().neg()
+    log_softmax(logits.cast(FloatDType::F32), 1).gather(1, targets.reshape([rows, 1])).sum().neg()
 }
 
 /// How many rows have their largest logit at the target.

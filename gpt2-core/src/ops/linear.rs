@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, module};
 
-/// `x @ weight + bias`.
+/// `x @ weight + bias`, in the element type of the weight.
 ///
 /// # Shapes
 /// - x: `[.., in]`
@@ -15,10 +15,10 @@ pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Tensor<1>) 
     if let Some(output) = super::cpu::linear(&x, &weight, &bias) {
         return output;
     }
-    module::linear(x, weight, Some(bias))
+    module::linear(x.cast(weight.dtype()), weight, Some(bias))
 }
 
-/// `x @ weight^T`: a score of each row for each vector of a table.
+/// `x @ weight^T`: a score of each row for each vector of a table, in the element type of the table.
 ///
 /// # Shapes
 /// - x: `[.., embd]`
@@ -35,5 +35,5 @@ pub fn scores<const D: usize>(x: Tensor<D>, table: Tensor<2>) -> Tensor<D> {
     let rows = shape[..D - 1].iter().product::<usize>();
     shape[D - 1] = vocab;
     // Two axes on either side: with more, the transposed table would be copied for each call.
-    x.reshape([rows, embd]).matmul(table.transpose()).reshape(shape)
+    x.cast(table.dtype()).reshape([rows, embd]).matmul(table.transpose()).reshape(shape)
 }

@@ -41,7 +41,7 @@ const PAGE_EVERY: Duration = Duration::from_secs(60);
 /// use gpt2_train::{Dataset, Recipe, Trainer, TrainingConfig, data};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let folder = std::env::temp_dir().join("gpt2-run-log-example");
+/// # let folder = std::env::temp_dir().join(format!("gpt2-run-log-{}", std::process::id()));
 /// # std::fs::create_dir_all(&folder)?;
 /// let config = Gpt2Config { vocab_size: 50, n_embd: 16, n_layer: 1, n_head: 2, ..Gpt2Config::gpt2() };
 /// let model = Gpt2::init(&config, 42, &device::best()?)?;
@@ -57,6 +57,7 @@ const PAGE_EVERY: Duration = Duration::from_secs(60);
 /// Trainer::new(options)?.run(model, &train, Some(&train), &mut log)?;
 /// log.finish()?;
 /// assert!(std::fs::read_to_string(folder.join("report.html"))?.contains("Counting"));
+/// # std::fs::remove_dir_all(&folder)?;
 /// # Ok(())
 /// # }
 /// ```

@@ -1,9 +1,11 @@
 //! What people see of a run: a progress bar, a table, files that log it, a page, a model card.
 //!
-//! [`TrainingProgress`] is for the terminal; [`RunLog`] writes everything that is kept. Both are
-//! [`Callback`](crate::Callback)s.
+//! [`TrainingProgress`] is for the terminal, and so is `Dashboard` (feature `dashboard`); [`RunLog`]
+//! writes everything that is kept. All are [`Callback`](crate::Callback)s.
 
 mod card;
+#[cfg(feature = "dashboard")]
+mod dashboard;
 mod flops;
 mod html;
 mod lines;
@@ -15,6 +17,8 @@ mod table;
 mod tensorboard;
 
 pub use card::ModelCard;
+#[cfg(feature = "dashboard")]
+pub use dashboard::Dashboard;
 pub use flops::{flops_per_token, matmul_flops};
 pub use html::Report;
 pub use log::RunLog;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use gpt2_core::Gpt2;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use super::flops::{flops_per_token, matmul_flops};
 use super::table::duration;
@@ -27,6 +27,8 @@ pub struct TrainingProgress {
     pace: Option<Pace>,
     /// FLOPs per second that the device could reach.
     peak: Option<f64>,
+    /// Steps that were skipped.
+    skipped: usize,
 }
 
 impl TrainingProgress {
@@ -34,7 +36,7 @@ impl TrainingProgress {
     #[must_use]
     pub fn new(quiet: bool) -> Self {
         let (bar, speed) = (ProgressBar::hidden(), Speed::default());
-        Self { bar, quiet, speed, pace: None, peak: None }
+        Self { bar, quiet, speed, pace: None, peak: None, skipped: 0 }
     }
 
     fn show(&mut self, event: &Event, model: &Gpt2) -> Result<()> {
@@ -87,11 +89,16 @@ impl TrainingProgress {
         let left = pace.left(record.step, total, pace.since.elapsed().as_secs_f64());
         self.bar.set_position(record.step as u64);
         self.bar.set_prefix(duration(left));
-        self.bar.set_message(describe(record, &self.speed.text(Some(peak))));
+        self.skipped += usize::from(record.skipped.is_some());
+        let mut text = describe(record, &self.speed.text(Some(peak)));
+        if self.skipped > 0 {
+            text.push_str(&format!(", {} skipped", self.skipped));
+        }
+        self.bar.set_message(text);
         Ok(())
     }
 
-    /// Takes the bar away.
+    /// Takes the bar away; to drop it does the same.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
@@ -143,9 +150,9 @@ impl Speed {
         match peak {
             Some(peak) => {
                 let share = 100.0 * self.flops / self.weight / peak;
-                format!(", {tokens:.0} tokens/s, MFU {share:.1} %")
+                format!(", {tokens:.0} tok/s, MFU {share:.1} %")
             }
-            None => format!(", {tokens:.0} tokens/s"),
+            None => format!(", {tokens:.0} tok/s"),
         }
     }
 }
@@ -179,18 +186,17 @@ impl Pace {
     }
 }
 
-/// What there is to say of a step, for the line below the bar.
+/// What there is to say of a step, for the line below the bar: short, as terminals are narrow.
 fn describe(record: &StepRecord, speed: &str) -> String {
     let StepRecord { epoch, loss, learning_rate, grad_norm, .. } = record;
-    format!(
-        "epoch {epoch:.2}, loss {loss:.4}, learning rate {learning_rate:.2e}, \
-         gradient norm {grad_norm:.3}{speed}"
-    )
+    format!("epoch {epoch:.2}, loss {loss:.4}, lr {learning_rate:.2e}, norm {grad_norm:.3}{speed}")
 }
 
 fn bar(step: usize, total_steps: usize) -> ProgressBar {
-    let bar = ProgressBar::new(total_steps as u64).with_position(step as u64);
-    let template = "{bar:30} {pos}/{len} steps, {elapsed} gone, {prefix} left\n{wide_msg}";
+    let bar = ProgressBar::new(total_steps as u64)
+        .with_position(step as u64)
+        .with_finish(ProgressFinish::AndClear);
+    let template = "{bar:30} {pos}/{len} steps, {elapsed_precise} gone, {prefix} left\n{wide_msg}";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
@@ -227,19 +233,18 @@ mod tests {
         let mut speed = Speed::default();
         assert_eq!(speed.text(Some(1e9)), "");
         speed.note(100.0, 4e8);
-        assert_eq!(speed.text(Some(1e9)), ", 100 tokens/s, MFU 40.0 %");
+        assert_eq!(speed.text(Some(1e9)), ", 100 tok/s, MFU 40.0 %");
         speed.note(100.0, 4e8);
-        assert_eq!(speed.text(Some(1e9)), ", 100 tokens/s, MFU 40.0 %");
+        assert_eq!(speed.text(Some(1e9)), ", 100 tok/s, MFU 40.0 %");
         speed.note(200.0, 8e8);
-        assert_eq!(speed.text(None), ", 137 tokens/s");
+        assert_eq!(speed.text(None), ", 137 tok/s");
     }
 
     #[test]
-    fn a_step_is_told_in_one_line() {
+    fn a_step_is_told_in_one_narrow_line() {
         assert_eq!(
-            describe(&record(7), ", 512 tokens/s, MFU 40.0 %"),
-            "epoch 1.25, loss 3.5100, learning rate 4.80e-5, gradient norm 0.750, 512 tokens/s, \
-             MFU 40.0 %"
+            describe(&record(7), ", 512 tok/s, MFU 40.0 %"),
+            "epoch 1.25, loss 3.5100, lr 4.80e-5, norm 0.750, 512 tok/s, MFU 40.0 %"
         );
     }
 }

@@ -4,10 +4,14 @@ use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use gpt2_core::{Error as CoreError, Gpt2};
 
+use super::checkpointed;
+use super::state::RunState;
+use super::sums::GradientSums;
 use crate::config::TrainingConfig;
 use crate::data::{ClmBatch, Example};
 use crate::objective::clm_loss;
 use crate::optim::require_gradients;
+use crate::precision::ComputeDType;
 use crate::{Result, parallel};
 
 /// Mean loss over the `scored` tokens of all rows, and its gradients with respect to the
@@ -17,19 +21,31 @@ pub(super) fn gradients(
     config: &TrainingConfig,
     rows: &[&Example],
     scored: usize,
-    step: usize,
+    state: &RunState,
     is_trained: &[bool],
 ) -> Result<(f64, GradientsParams)> {
-    let plain = require_gradients(model.valid(), is_trained);
     let mut accumulator = GradientsAccumulator::new();
     let mut total = 0.0;
     // Dropout depends on the seed and the step alone, not on what ran before.
-    let seed = dropout_seed(config.seed, step);
+    let seed = dropout_seed(config.seed, state.step);
+    // What is computed with, once for all parts.
+    let plain = require_gradients(model.valid(), is_trained);
+    let compute = match config.dtype {
+        ComputeDType::F32 => plain,
+        dtype => plain.autocast(dtype.float()),
+    };
     for (micro, rows) in rows.chunks(config.per_device_batch_size).enumerate() {
         let parts = parallel::parts(rows, &model.device());
         let results = parallel::map(&parts, |part, rows| {
-            let seed = seed ^ ((micro as u64) << 16) ^ part as u64;
-            loss_and_gradients(&plain, rows, scored, seed)
+            // Leaves of its own: graphs that share none can be walked at the same time.
+            let leaves = compute.clone().train();
+            let Some(mut batch) = ClmBatch::new(rows, &leaves.device()) else { return Ok(None) };
+            batch.input.dropout_seed = Some(seed ^ ((micro as u64) << 16) ^ part as u64);
+            let pass = match config.gradient_checkpointing {
+                true => checkpointed::loss_and_gradients,
+                false => loss_and_gradients,
+            };
+            pass(&leaves, &batch, scored, state.loss_factor()).map(Some)
         });
         for result in results {
             if let Some((loss, gradients)) = result? {
@@ -41,22 +57,19 @@ pub(super) fn gradients(
     Ok((total, accumulator.grads()))
 }
 
-/// The part of the loss, and of its gradients, that comes from some rows; `plain` is off the
-/// training device.
+/// Summed loss of a batch divided by `scored`, and its gradients, from one graph.
 fn loss_and_gradients(
-    plain: &Gpt2,
-    rows: &[&Example],
+    model: &Gpt2,
+    batch: &ClmBatch,
     scored: usize,
-    dropout_seed: u64,
-) -> Result<Option<(f64, GradientsParams)>> {
-    // Leaves of its own: graphs that share none can be walked at the same time.
-    let model = plain.clone().train();
-    let Some(mut batch) = ClmBatch::new(rows, &model.device()) else { return Ok(None) };
-    batch.input.dropout_seed = Some(dropout_seed);
-    let loss = clm_loss(&model, &batch) / scored as f64;
-    let gradients = GradientsParams::from_grads(loss.backward(), &model);
+    loss_factor: f64,
+) -> Result<(f64, GradientsParams)> {
+    let loss = clm_loss(model, batch);
+    let mut gradients = (loss.clone() * (loss_factor / scored as f64)).backward();
+    let mut sums = GradientSums::new(loss_factor);
+    sums.add(model, &mut gradients);
     let loss = loss.try_into_scalar::<f32>().map_err(CoreError::compute)?;
-    Ok(Some((f64::from(loss), gradients)))
+    Ok((f64::from(loss) / scored as f64, sums.into_params()))
 }
 
 /// A seed for every step of a run; the masks are hashes of it.

@@ -1,8 +1,13 @@
 //! The training loop.
 
+mod checkpointed;
 mod gradients;
+mod loss_scale;
+mod outlier;
 mod run;
+mod skip;
 mod state;
+mod sums;
 
 use gpt2_core::Gpt2;
 
@@ -39,8 +44,10 @@ pub struct Outcome {
     pub best: Option<(EvaluationRecord, Gpt2)>,
     /// A row for each epoch.
     pub epochs: Vec<EpochRecord>,
-    /// Optimizer steps made.
+    /// Optimizer steps made, skipped ones included.
     pub steps: usize,
+    /// Steps that changed nothing; the reason of each is in its record.
+    pub skipped_steps: usize,
     /// Wall-clock time of the run.
     pub seconds: f64,
     /// Whether a callback ended it before its time.
@@ -91,9 +98,9 @@ impl Trainer {
     /// end the run: with [`Control::Stop`](crate::Control::Stop), or with an error of its own.
     ///
     /// # Errors
-    /// [`Error::Option`](crate::Error::Option) when the recipe's groups are not those of this model; what
-    /// [`Gpt2::with_lora`] says; [`Error::Dataset`](crate::Error::Dataset)
-    /// when there is nothing but its ignored token;
+    /// [`Error::Option`](crate::Error::Option) when the recipe's groups are not those of this model, or its device does not
+    /// compute in the configured `dtype`; what [`Gpt2::with_lora`] says; [`Error::Dataset`](crate::Error::Dataset) when there is
+    /// nothing but its ignored token;
     /// [`Error::EarlierRun`](crate::Error::EarlierRun), [`Error::OtherRun`](crate::Error::OtherRun) and
     /// [`Error::Busy`](crate::Error::Busy) about its checkpoints; [`Error::Io`](crate::Error::Io) when
     /// one cannot be written, earlier ones being untouched;
@@ -106,6 +113,7 @@ impl Trainer {
         valid: Option<&Dataset>,
         callback: &mut dyn Callback,
     ) -> Result<Outcome> {
+        self.config.dtype.check(&model.device())?;
         let model = match self.config.dropout {
             Some(p) => model.with_dropout(p)?,
             None => model,

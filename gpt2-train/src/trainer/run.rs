@@ -10,6 +10,7 @@ use gpt2_core::Gpt2;
 use super::gradients::gradients;
 use super::state::RunState;
 use super::{Outcome, Trainer};
+use crate::Result;
 use crate::callback::{Callback, Control};
 use crate::checkpoint::{Place, Restored, RunIdentity, Snapshot};
 use crate::config::TrainingConfig;
@@ -18,7 +19,6 @@ use crate::evaluate::evaluate_while;
 use crate::optim::{AdamW, AdamWStep, clip_factors, gradient_norms, total_norm};
 use crate::plan::Plan;
 use crate::record::{EpochRecord, EvaluationRecord, Event, StepRecord};
-use crate::{Error, Result};
 
 /// A run under way.
 pub(super) struct Run<'a> {
@@ -68,7 +68,7 @@ impl<'a> Run<'a> {
             callback,
             model: model.train(),
             optimizer: trainer.optimizer(),
-            state: RunState::default(),
+            state: RunState::new(config),
             best: None,
             place: None,
             saved: None,
@@ -137,6 +137,7 @@ impl<'a> Run<'a> {
             best,
             epochs: self.state.epochs,
             steps: self.state.step,
+            skipped_steps: self.state.skipped_steps,
             seconds: self.state.seconds,
             stopped: self.stopped,
         })
@@ -278,18 +279,15 @@ impl<'a> Run<'a> {
         if planned.starts_stage {
             self.optimizer = self.trainer.optimizer();
         }
-        let step = self.state.step;
         let (loss, gradients) =
-            gradients(&self.model, self.config, &rows, scored, step, planned.is_trained)?;
+            gradients(&self.model, self.config, &rows, scored, &self.state, planned.is_trained)?;
         let norms = gradient_norms(&self.model, &gradients)?;
         let grad_norm = total_norm(&norms);
         let number = self.state.step + 1;
-        for (quantity, value) in [("loss", loss), ("gradient norm", grad_norm)] {
-            if !value.is_finite() {
-                let checkpoint = self.saved.take().map(|(_, path)| path);
-                return Err(Error::NonFinite { quantity, value, step: number, checkpoint });
-            }
-        }
+        let skipped = self
+            .state
+            .judge(self.config, loss, grad_norm)
+            .map_err(|error| error.with_checkpoint(self.saved.as_ref().map(|(_, path)| path)))?;
         let factors = match self.config.max_grad_norm {
             0.0 => vec![1.0; norms.len()],
             most => clip_factors(&norms, self.config.clip, most),
@@ -299,11 +297,14 @@ impl<'a> Run<'a> {
             factors: &factors,
             adam_beta1: planned.adam_beta1,
         };
-        let model = self.model.clone();
-        self.model = self.optimizer.step(model, gradients, step);
+        if skipped.is_none() {
+            self.model = self.optimizer.step(self.model.clone(), gradients, step);
+        }
         self.state.step = number;
-        self.state.epoch_loss += loss * scored as f64;
-        self.state.epoch_scored += scored;
+        if loss.is_finite() {
+            self.state.epoch_loss += loss * scored as f64;
+            self.state.epoch_scored += scored;
+        }
         let lengths = rows.iter().map(|row| row.input_ids.len());
         let tokens = lengths.clone().sum();
         let squares: usize = lengths.map(|length| length * length).sum();
@@ -319,6 +320,7 @@ impl<'a> Run<'a> {
             tokens,
             sequence_length: squares as f64 / tokens as f64,
             tokens_per_second: tokens as f64 / start.elapsed().as_secs_f64(),
+            skipped,
         };
         self.tell(&Event::Step(record))
     }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::loss_scale::LossScale;
+use super::outlier::OutlierGuard;
 use crate::record::{EpochRecord, EvaluationRecord};
 
 /// Everything about a run but weights and optimizer; from it alone follows what is done next.
@@ -33,6 +35,12 @@ pub(crate) struct RunState {
     pub without_gain: usize,
     /// Wall-clock time of the run.
     pub seconds: f64,
+    /// Steps that moved nothing.
+    pub skipped_steps: usize,
+    /// With `dtype` f16.
+    pub loss_scale: Option<LossScale>,
+    /// With `skip_z_score`.
+    pub outliers: Option<OutlierGuard>,
 }
 
 impl RunState {

@@ -4,8 +4,8 @@ use gpt2_core::weights::names::is_lora;
 use gpt2_core::{Gpt2, Gpt2Config, device};
 use gpt2_train::data::blocks;
 use gpt2_train::{
-    Control, Dataset, Event, LayerGroups, NoCallback, Outcome, Recipe, RecipeFile, Schedule, Stage,
-    StageLength, Trainer, TrainingConfig, evaluate, recipe_toml,
+    ComputeDType, Control, Dataset, Event, LayerGroups, NoCallback, Outcome, Recipe, RecipeFile,
+    Schedule, Stage, StageLength, Trainer, TrainingConfig, evaluate, recipe_toml,
 };
 
 fn config() -> Gpt2Config {
@@ -145,4 +145,16 @@ fn a_recipe_file_keeps_the_options_of_lora() {
     std::fs::write(&path, recipe_toml(&options, &recipe).unwrap()).unwrap();
     let (again, _) = RecipeFile::read(&path).unwrap().resolve(&serde_json::Map::new()).unwrap();
     assert_eq!(again.lora(), options.lora());
+}
+
+#[test]
+fn lora_trains_with_gradient_checkpointing_and_in_half_precision() {
+    let last = |options: TrainingConfig| run(options).1.pop().unwrap();
+    let plain = last(options());
+    let checkpointed = last(TrainingConfig { gradient_checkpointing: true, ..options() });
+    assert!((checkpointed - plain).abs() < 1e-5, "{checkpointed} {plain}");
+    for dtype in [ComputeDType::Bf16, ComputeDType::F16] {
+        let half = last(TrainingConfig { dtype, ..options() });
+        assert!((half - plain).abs() < 0.05 && half != plain, "{half} {plain}");
+    }
 }

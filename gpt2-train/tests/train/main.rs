@@ -3,6 +3,7 @@
 mod checkpoint;
 mod events;
 mod lora;
+mod precision;
 mod recipe;
 mod recipe_file;
 mod run_log;

@@ -15,6 +15,7 @@ mod json;
 mod lora;
 mod models;
 mod pipeline;
+mod precision;
 mod processors;
 mod root;
 mod stages;

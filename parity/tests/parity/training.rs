@@ -54,6 +54,16 @@ pub fn run_recipe(
 
 /// Runs a curve of the Trainer; `labels` is the array of labels, `None` for the ids themselves.
 fn run(root: &Root, labels: Option<&str>, device: &Device) -> (Outcome, Vec<StepRecord>) {
+    run_changed(root, labels, device, |_| {})
+}
+
+/// As [`run`], with something of the options changed.
+pub fn run_changed(
+    root: &Root,
+    labels: Option<&str>,
+    device: &Device,
+    change: impl FnOnce(&mut TrainingConfig),
+) -> (Outcome, Vec<StepRecord>) {
     let arrays = Arrays::open(root.expected("training.safetensors"));
     let labels = labels.map(|name| arrays.rows(name));
     let examples = arrays
@@ -65,7 +75,8 @@ fn run(root: &Root, labels: Option<&str>, device: &Device) -> (Outcome, Vec<Step
             labels: labels.as_ref().map(|labels| labels[row].clone()),
         })
         .collect();
-    let config = options(&root.json("training.json")["trainer_hyper"]);
+    let mut config = options(&root.json("training.json")["trainer_hyper"]);
+    change(&mut config);
     let recipe = Recipe::from(&config);
     run_recipe(root, config, recipe, examples, device)
 }

@@ -6,6 +6,7 @@ use gpt2_core::{Gpt2Config, LoraConfig};
 
 use crate::config::TrainingConfig;
 use crate::optim::{AdamForm, ClipMode};
+use crate::precision::ComputeDType;
 use crate::recipe::{Recipe, Stage, StageLength};
 use crate::schedule::{OneCycle, Schedule};
 
@@ -66,6 +67,10 @@ pub(in crate::report) fn training_rows(
         ("seed", training.seed.to_string()),
     ];
     rows.extend(common.map(|(name, value)| (name.to_string(), value)));
+    if training.dtype != ComputeDType::F32 {
+        let value = format!("products in {}, weights in f32", training.dtype.name());
+        rows.push(("mixed precision".to_string(), value));
+    }
     rows.extend(training.lora().map(|lora| ("LoRA".to_string(), lora_text(&lora))));
     rows
 }

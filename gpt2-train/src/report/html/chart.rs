@@ -4,12 +4,14 @@ use std::fmt::Write;
 
 use maud::{Markup, PreEscaped, html};
 
-use super::scale::{Scale, label};
+use super::scale::{Scale, reading};
 
 /// A line chart over the steps of a run.
 #[derive(Debug)]
 pub(super) struct Chart {
-    pub title: String,
+    pub title: &'static str,
+    /// What the numbers of the vertical axis are.
+    pub unit: &'static str,
     pub series: Vec<Series>,
     pub y: Scale,
     /// Steps at the right end.
@@ -29,7 +31,7 @@ pub(super) struct Series {
 #[derive(Debug)]
 pub(super) enum Shape {
     Line(Vec<(f64, f64)>),
-    /// A line with a mark at every point.
+    /// A line with a mark at every point, where they are few.
     Marks(Vec<(f64, f64)>),
     /// The area between two values.
     Band(Vec<(f64, f64, f64)>),
@@ -47,12 +49,15 @@ struct Size {
 
 /// Two drawings of a chart: text on a telephone is as large as on a screen, and only one is shown.
 const SIZES: [Size; 2] = [
-    Size { class: "wide", width: 860.0, height: 300.0, ticks: [8, 5], places: 100 },
-    Size { class: "narrow", width: 400.0, height: 260.0, ticks: [4, 5], places: 40 },
+    Size { class: "wide", width: 860.0, height: 310.0, ticks: [8, 5], places: 100 },
+    Size { class: "narrow", width: 400.0, height: 270.0, ticks: [4, 5], places: 40 },
 ];
 
+/// Most points that are marked: more of them would hide the line.
+const MOST_MARKS: usize = 80;
+
 /// Room for labels around a plot: left, top, right, below.
-const MARGINS: [f64; 4] = [52.0, 20.0, 12.0, 22.0];
+const MARGINS: [f64; 4] = [52.0, 20.0, 12.0, 38.0];
 
 impl Chart {
     /// The chart with its title and legend.
@@ -60,7 +65,10 @@ impl Chart {
         html! {
             figure {
                 figcaption {
-                    h2 { (self.title) @if self.y.is_log() { small { " (logarithmic)" } } }
+                    h2 {
+                        (self.title)
+                        small { ", " (self.unit) @if self.y.is_log() { ", logarithmic" } }
+                    }
                     ul.legend {
                         @for series in self.series.iter().filter(|series| !series.is_empty()) {
                             li class=(series.class) { (series.name) }
@@ -86,6 +94,7 @@ impl Chart {
                     @for (value, label) in plot.x.ticks(size.ticks[0]) {
                         text x=(plot.x(value)) y=(bottom + 17.0) text-anchor="middle" { (label) }
                     }
+                    text x=((left + right) / 2.0) y=(bottom + 33.0) text-anchor="middle" { "step" }
                     line.base x1=(left) x2=(right) y1=(bottom) y2=(bottom) {}
                 }
                 @for series in &self.series { (series.drawn(&plot)) }
@@ -134,15 +143,10 @@ impl Chart {
             if text.is_empty() {
                 let _ = write!(text, "step {:.0}", step.round());
             }
-            let _ = write!(text, " · {} {}", series.class, label(significant(value)));
+            let _ = write!(text, " · {} {}", series.class, reading(value));
         }
         text
     }
-}
-
-/// Four significant digits, which is what a chart can show.
-fn significant(value: f64) -> f64 {
-    format!("{value:.3e}").parse().unwrap_or(value)
 }
 
 /// A chart's axes on a drawing of some size.
@@ -211,7 +215,7 @@ impl Series {
                 let path = plot.path(points.iter().copied());
                 html! {
                     polyline class=(class) points=(path) {}
-                    @for &(step, value) in points {
+                    @for &(step, value) in points.iter().filter(|_| points.len() <= MOST_MARKS) {
                         circle class=(class) cx=(plot.x(step)) cy=(plot.y(value)) r="3" {}
                     }
                 }

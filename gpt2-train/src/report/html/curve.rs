@@ -4,7 +4,7 @@
 const MOST: usize = 400;
 
 /// Points that the smoothed curve averages over, as a share of all.
-const WINDOW: f64 = 1.0 / 20.0;
+const WINDOW: f64 = 1.0 / 15.0;
 
 /// A quantity over the steps. Where there are more steps than points, a point stands for several
 /// steps, twice as many every time that the run has doubled.
@@ -51,15 +51,15 @@ impl Point {
 }
 
 impl Curve {
-    /// Adds a value; steps count from 1 and do not fall. What is no number is left out.
+    /// Adds a value; steps do not fall. What is no number is left out.
     pub fn push(&mut self, step: usize, value: f64) {
         if !value.is_finite() {
             return;
         }
-        while step.saturating_sub(1) / self.width >= MOST {
+        while step / self.width >= MOST {
             self.halve();
         }
-        let bucket = step.saturating_sub(1) / self.width;
+        let bucket = step / self.width;
         let (sum, steps) = (value, step as f64);
         self.add(Point { bucket, count: 1, steps, sum, low: value, high: value });
     }
@@ -115,15 +115,18 @@ impl Curve {
         (steps > 0).then(|| (sum / steps as f64, steps))
     }
 
-    /// The mean around every point, which does not lag behind as a running one does; near the ends
-    /// it is over as many points as there are on both sides.
+    /// The mean around every point, the nearer the weightier, which does not lag behind as a running
+    /// one does; near the ends it is over as many points as there are on both sides.
     pub fn smoothed(&self) -> Vec<(f64, f64)> {
         let count = self.points.len();
         let mean = |at: usize| {
             let reach = self.reach().min(at).min(count - 1 - at);
-            let around = &self.points[at - reach..=at + reach];
-            let steps: usize = around.iter().map(|point| point.count).sum();
-            around.iter().map(|point| point.sum).sum::<f64>() / steps as f64
+            let around = self.points[at - reach..=at + reach].iter().enumerate();
+            let (sum, steps) = around.fold((0.0, 0.0), |(sum, steps), (place, point)| {
+                let weight = (reach + 1 - place.abs_diff(reach)) as f64;
+                (sum + weight * point.sum, steps + weight * point.count as f64)
+            });
+            sum / steps
         };
         (0..count).map(|at| (self.points[at].step(), mean(at))).collect()
     }
@@ -161,8 +164,8 @@ mod tests {
     fn a_smoothed_line_is_the_line() {
         let mut curve = Curve::default();
         (1..=200).for_each(|step| curve.push(step, 3.0 * step as f64));
-        assert_eq!(curve.smoothed_over(), 11);
-        assert_eq!(curve.latest(), Some((3.0 * 195.0, 11)));
+        assert_eq!(curve.smoothed_over(), 15);
+        assert_eq!(curve.latest(), Some((3.0 * 193.0, 15)));
         for ((step, smooth), (_, mean)) in curve.smoothed().iter().zip(curve.means()) {
             assert!((smooth - mean).abs() < 1e-9, "step {step}: {smooth} {mean}");
         }

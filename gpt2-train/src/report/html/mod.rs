@@ -21,9 +21,6 @@ use crate::record::{EpochRecord, EvaluationRecord, Event, StepRecord};
 /// Evaluations whose samples are on the page, besides the first one; all are in `samples.jsonl`.
 const LATEST_SAMPLES: usize = 20;
 
-/// Most evaluations that are kept to be drawn.
-const MOST_EVALUATIONS: usize = 2000;
-
 /// What `report.html` tells of a run: key numbers, curves, the card's table, samples, configuration.
 ///
 /// The page is one file without scripts that loads nothing, can be read by daylight and by night,
@@ -146,7 +143,11 @@ impl Report {
         })?;
         read_lines(epochs, |record| self.epochs.push(record))?;
         if samples.exists() {
-            read_lines(samples, |record| self.note_samples_one_by_one(record))?;
+            read_lines(samples, |record: SampleRecord| {
+                if record.step <= self.progress.step {
+                    self.note_samples_one_by_one(record);
+                }
+            })?;
         }
         Ok(())
     }
@@ -179,14 +180,6 @@ impl Report {
         let better = |best: EvaluationRecord| record.eval_loss < best.eval_loss;
         if record.step > 0 && progress.best.is_none_or(better) {
             progress.best = Some(record);
-        }
-        if self.evaluations.len() >= MOST_EVALUATIONS {
-            // Every second one draws the same curve.
-            let mut index = 0;
-            self.evaluations.retain(|_| {
-                index += 1;
-                index % 2 == 1
-            });
         }
         self.evaluations.push(record);
     }

@@ -4,7 +4,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Report;
 use super::chart::{Chart, Series, Shape};
-use super::scale::{Scale, label};
+use super::curve::Curve;
+use super::scale::{Scale, reading};
 use crate::report::card::{model_rows, training_rows};
 use crate::report::samples::SampleRecord;
 use crate::report::table::{COLUMNS, best_epoch, cells, duration, epoch_number};
@@ -53,18 +54,22 @@ fn key_numbers(report: &Report) -> Markup {
     if let Some(best) = progress.best {
         let at = format!("best, epoch {}", epoch_number(best.epoch));
         add("validation loss", format!("{:.4}", best.eval_loss), at);
-        add("perplexity", label(round(best.eval_perplexity)), "of the same".to_string());
+        add("perplexity", reading(best.eval_perplexity), "of the same".to_string());
         let accuracy = format!("{:.2} %", 100.0 * best.eval_accuracy);
         add("accuracy", accuracy, "next token".to_string());
     }
     if let Some((loss, steps)) = report.curves.loss.latest() {
-        add("training loss", format!("{loss:.4}"), format!("mean, last {steps} steps"));
+        add(
+            "training loss",
+            format!("{loss:.4}"),
+            format!("mean, last {} steps", reading(steps as f64)),
+        );
     }
     let of = format!("of {}, epoch {}", report.total_steps, epoch_number(progress.epoch));
     add("steps", progress.step.to_string(), of);
     let rate = progress.tokens as f64 / progress.training_seconds;
     let rate = if rate.is_finite() { format!("{rate:.0} per second") } else { String::new() };
-    add("tokens", label(round(progress.tokens as f64)), rate);
+    add("tokens", reading(progress.tokens as f64), rate);
     let evaluations = format!("evaluation {}", duration(progress.evaluation_seconds));
     let seconds = progress.training_seconds + progress.evaluation_seconds;
     add("time", duration(seconds), evaluations);
@@ -77,74 +82,66 @@ fn key_numbers(report: &Report) -> Markup {
     }
 }
 
-/// Four significant digits.
-fn round(value: f64) -> f64 {
-    format!("{value:.3e}").parse().unwrap_or(value)
-}
-
 fn charts(report: &Report) -> Vec<Chart> {
     if report.progress.step == 0 && report.evaluations.is_empty() {
         return Vec::new();
     }
     let steps = report.progress.step;
-    let chart = |title: &str, series: Vec<Series>, y: Scale| Chart {
-        title: title.to_string(),
-        series,
-        y,
-        steps,
-    };
-    let curves = &report.curves;
-    vec![
-        loss_chart(report, chart),
-        rate_chart(report, chart),
-        chart(
-            "Gradient norm",
-            vec![
-                series("least and most", "spread", Shape::Band(curves.grad_norm.range())),
-                series("before clipping", "norm", Shape::Line(curves.grad_norm.means())),
-            ],
-            Scale::fitting(
-                curves.grad_norm.points().iter().flat_map(|point| [point.low, point.high]),
-            ),
-        ),
-    ]
+    let charts = [loss_chart(report), rate_chart(report), norm_chart(report)];
+    charts.map(|chart| Chart { steps, ..chart }).into()
 }
 
 fn series(name: impl Into<String>, class: &'static str, shape: Shape) -> Series {
     Series { name: name.into(), class, shape }
 }
 
-fn loss_chart(report: &Report, chart: impl Fn(&str, Vec<Series>, Scale) -> Chart) -> Chart {
+/// A chart whose length is still to be given.
+fn chart(title: &'static str, unit: &'static str, series: Vec<Series>, y: Scale) -> Chart {
+    Chart { title, unit, series, y, steps: 0 }
+}
+
+fn norm_chart(report: &Report) -> Chart {
+    let norm = &report.curves.grad_norm;
+    let y = Scale::fitting(norm.points().iter().flat_map(|point| [point.low, point.high]));
+    let series = vec![
+        series("least and most", "spread", Shape::Band(norm.range())),
+        series("before clipping", "norm", Shape::Line(norm.means())),
+    ];
+    chart("Gradient norm", "of all trained parameters", series, y)
+}
+
+fn loss_chart(report: &Report) -> Chart {
     let loss = &report.curves.loss;
-    let evaluations = report.evaluations.iter();
-    let valid: Vec<_> = evaluations
-        .filter(|evaluation| evaluation.eval_loss.is_finite())
-        .map(|evaluation| (evaluation.step as f64, evaluation.eval_loss))
-        .collect();
+    let mut valid = Curve::default();
+    for evaluation in &report.evaluations {
+        valid.push(evaluation.step, evaluation.eval_loss);
+    }
+    let valid = valid.means();
     let values = loss.points().iter().flat_map(|point| [point.low, point.high]);
     let y = Scale::fitting(values.chain(valid.iter().map(|point| point.1)));
     let smoothed = match loss.smoothed_over() {
         1 => Vec::new(),
         _ => loss.smoothed(),
     };
-    let over = format!("smoothed, over {} steps", loss.smoothed_over());
+    let over = format!("smoothed, over {} steps", reading(loss.smoothed_over() as f64));
     let series = vec![
         series("least and most", "spread", Shape::Band(loss.range())),
         series("training", "training", Shape::Line(loss.means())),
         series(over, "smoothed", Shape::Line(smoothed)),
         series("validation", "validation", Shape::Marks(valid)),
     ];
-    chart("Loss", series, y)
+    chart("Loss", "nats per token", series, y)
 }
 
-fn rate_chart(report: &Report, chart: impl Fn(&str, Vec<Series>, Scale) -> Chart) -> Chart {
+fn rate_chart(report: &Report) -> Chart {
     let highest = report.curves.rate.means();
     let lowest = report.curves.lowest_rate.means();
     let rates = || highest.iter().chain(&lowest).map(|point| point.1);
     let is_one = lowest.iter().all(|point| highest.contains(point));
     if is_one {
         let y = Scale::from_zero(rates());
-        return chart("Learning rate", vec![series("rate", "rate", Shape::Line(highest))], y);
+        let series = vec![series("rate", "rate", Shape::Line(highest))];
+        return chart("Learning rate", "of each update", series, y);
     }
     // The groups' rates differ by a factor, which a logarithmic axis shows and a linear one hides.
     let y = Scale::fitting(rates());
@@ -152,7 +149,7 @@ fn rate_chart(report: &Report, chart: impl Fn(&str, Vec<Series>, Scale) -> Chart
         series("highest, of the last group", "rate", Shape::Line(highest)),
         series("lowest, of the first group", "lowest", Shape::Line(lowest)),
     ];
-    chart("Learning rate", series, y)
+    chart("Learning rate", "of each update", series, y)
 }
 
 /// The card's table.

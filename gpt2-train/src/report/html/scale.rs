@@ -11,12 +11,15 @@ pub(super) struct Scale {
 /// A logarithmic axis is for values that differ by this much.
 const WIDE: f64 = 30.0;
 
+/// Room above and below the values of a logarithmic axis, as a factor.
+const LOG_ROOM: f64 = 1.2;
+
 impl Scale {
     /// An axis that holds all of `values`, logarithmic where they are positive and far apart.
     pub fn fitting(values: impl Iterator<Item = f64>) -> Self {
         let (low, high) = range(values);
         match low > 0.0 && high / low >= WIDE {
-            true => Self { low, high, log: true },
+            true => Self { low: low / LOG_ROOM, high: high * LOG_ROOM, log: true },
             false => Self::padded(low, high),
         }
     }
@@ -102,8 +105,13 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     if low > high { (0.0, 1.0) } else { (low, high) }
 }
 
-/// A number in few characters: `0.25`, `12k`, `5e-5`.
-pub(super) fn label(value: f64) -> String {
+/// A measured number in few characters: four significant digits, which is what a chart can show.
+pub(super) fn reading(value: f64) -> String {
+    label(format!("{value:.3e}").parse().unwrap_or(value))
+}
+
+/// A round number in few characters: `0.25`, `12k`, `5e-5`.
+fn label(value: f64) -> String {
     let size = value.abs();
     let short = |value: f64, digits: usize, unit: &str| {
         let text = format!("{value:.digits$}");
@@ -115,7 +123,7 @@ pub(super) fn label(value: f64) -> String {
     };
     match size {
         0.0 => "0".to_string(),
-        _ if size < 1e-2 || size >= 1e12 => {
+        _ if !(1e-2..1e12).contains(&size) => {
             let text = format!("{value:.2e}");
             let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
             format!("{}e{power}", digits.trim_end_matches('0').trim_end_matches('.'))
@@ -142,6 +150,13 @@ mod tests {
         assert_eq!(labels(&Scale::between(0.0, 1e6)), ["0", "200k", "400k", "600k", "800k", "1M"]);
         assert_eq!(labels(&Scale::between(0.0, 5.2e-5)), ["0", "2e-5", "4e-5"]);
         assert_eq!(labels(&Scale::between(0.05, 0.35)), ["0.1", "0.2", "0.3"]);
+    }
+
+    #[test]
+    fn readings_are_short() {
+        let values = [0.0, 3.377_777, 577.457, 44_450.0, 1_234_567.0, 4.8e-5, -0.000_123_45];
+        let readings = ["0", "3.378", "577.5", "44.5k", "1.24M", "4.8e-5", "-1.23e-4"];
+        assert_eq!(values.map(reading), readings);
     }
 
     #[test]
