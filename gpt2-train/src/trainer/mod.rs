@@ -58,7 +58,7 @@ impl Trainer {
     /// A trainer with checked options.
     ///
     /// # Errors
-    /// [`Error::Option`] from [`TrainingConfig::validate`].
+    /// [`Error::Option`](crate::Error::Option) from [`TrainingConfig::validate`].
     pub fn new(config: TrainingConfig) -> Result<Self> {
         let recipe = Recipe::from(&config);
         Self::with_recipe(config, recipe)
@@ -70,7 +70,7 @@ impl Trainer {
     /// and its other options hold for all stages.
     ///
     /// # Errors
-    /// [`Error::Option`] from [`TrainingConfig::validate`] and [`Recipe::validate`].
+    /// [`Error::Option`](crate::Error::Option) from [`TrainingConfig::validate`] and [`Recipe::validate`].
     pub fn with_recipe(config: TrainingConfig, recipe: Recipe) -> Result<Self> {
         config.validate()?;
         recipe.validate()?;
@@ -98,13 +98,13 @@ impl Trainer {
     /// end the run: with [`Control::Stop`](crate::Control::Stop), or with an error of its own.
     ///
     /// # Errors
-    /// [`Error::Option`] when the recipe's groups are not those of this model, or its device does not
-    /// compute in the configured `dtype`; what [`Gpt2::with_lora`] says; [`Error::Dataset`] when there is
+    /// [`Error::Option`](crate::Error::Option) when the recipe's groups are not those of this model, or its device does not
+    /// compute in the configured `dtype`; what [`Gpt2::with_lora`] says; [`Error::Dataset`](crate::Error::Dataset) when there is
     /// nothing but its ignored token;
     /// [`Error::EarlierRun`](crate::Error::EarlierRun), [`Error::OtherRun`](crate::Error::OtherRun) and
     /// [`Error::Busy`](crate::Error::Busy) about its checkpoints; [`Error::Io`](crate::Error::Io) when
     /// one cannot be written, earlier ones being untouched;
-    /// [`Error::NonFinite`] naming the step at which loss or gradient stop being numbers;
+    /// [`Error::NonFinite`](crate::Error::NonFinite) naming the step at which loss or gradient stop being numbers;
     /// [`gpt2_core::Error::Compute`] when the device fails; what `callback` returns.
     pub fn run(
         &self,
