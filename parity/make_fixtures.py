@@ -13,6 +13,7 @@ import platform
 import shutil
 import tempfile
 
+import fastai
 import h5py
 import numpy
 import safetensors
@@ -20,12 +21,14 @@ import tokenizers
 import torch
 import transformers
 
-from fixture_maker import bad, expected, formats, generation, models, pipeline, processors, stages, training, transfer
+from fixture_maker import (
+    bad, expected, formats, generation, lr_finder, models, pipeline, processors, stages, training, transfer,
+)
 
 
 def versions():
     """The programs that made the numbers."""
-    parts = (torch, transformers, tokenizers, safetensors, h5py, numpy)
+    parts = (torch, transformers, tokenizers, safetensors, h5py, numpy, fastai)
     named = [f"{part.__name__} {part.__version__}" for part in parts]
     return ", ".join(named + [f"Python {platform.python_version()}"])
 
@@ -68,6 +71,7 @@ def write_expected(root, named, tokenizer, check):
     noise["grads"] = expected.write_grads(base, named["variants/untied"], inside("grads.safetensors"))
     paths = inside("training.json"), inside("training.safetensors")
     noise["training"] = training.write_training(base, tokenizer, stages.curves(base, tokenizer), *paths)
+    noise["lr_find"] = lr_finder.write_lr_find(base, tokenizer, inside("lr_find.json"))
     noise["evaluation"] = expected.write_evaluation(trained, tokenizer, inside("evaluation.json"))
     expected.write_features(base, tokenizer, inside("features"))
     expected.write_tokenization(tokenizer, inside("tokenization"))

@@ -2,7 +2,10 @@
 
 use crate::Result;
 use crate::optim::is_norm;
-use crate::recipe::{Recipe, Stage};
+use crate::recipe::{Recipe, Stage, StageLength};
+
+/// Steps by which a sum of fractions of epochs may be off.
+const ROUNDING: f64 = 1e-6;
 
 /// Every stage with its place among the steps, and the group of every parameter.
 #[derive(Debug)]
@@ -40,14 +43,24 @@ pub(crate) struct PlannedStep<'a> {
 }
 
 impl Plan {
+    /// A stage that ends inside a step takes it whole, and the next one has the less of it, so that
+    /// fractions of an epoch make up whole epochs.
+    ///
     /// # Errors
-    /// What [`LayerGroups::of`](crate::LayerGroups::of) says of a parameter.
+    /// What [`LayerGroups::assign`](crate::LayerGroups::assign) says of a parameter.
     pub fn new(recipe: &Recipe, parameters: &[String], steps_per_epoch: usize) -> Result<Self> {
-        let group = |name: &String| recipe.groups.of(name);
-        let groups: Vec<usize> = parameters.iter().map(group).collect::<Result<_>>()?;
+        let groups = recipe.groups.assign(parameters)?;
         let mut first = 0;
+        // Where the stages end that are counted in epochs: between two steps, perhaps.
+        let mut exact_end = 0.0;
         let planned = |&stage: &Stage| {
-            let steps = stage.length.steps(steps_per_epoch);
+            let steps = match stage.length {
+                StageLength::Epochs(epochs) => {
+                    exact_end += epochs * steps_per_epoch as f64;
+                    ((exact_end - ROUNDING).ceil() as usize).saturating_sub(first).max(1)
+                }
+                length => length.steps(steps_per_epoch),
+            };
             let is_trained =
                 |(name, &group): (&String, &usize)| group >= stage.frozen_groups || is_norm(name);
             let planned = PlannedStage {
@@ -58,6 +71,9 @@ impl Plan {
                 is_trained: parameters.iter().zip(&groups).map(is_trained).collect(),
             };
             first = first.saturating_add(steps);
+            if let StageLength::Steps(_) = stage.length {
+                exact_end = first as f64;
+            }
             planned
         };
         let stages = recipe.stages.iter().map(planned).collect();

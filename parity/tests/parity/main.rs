@@ -12,6 +12,7 @@ mod generation;
 mod gradients;
 mod greedy;
 mod json;
+mod lr_find;
 mod models;
 mod pipeline;
 mod processors;

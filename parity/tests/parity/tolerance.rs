@@ -50,6 +50,13 @@ pub const GRADIENT: Tolerance = relative("gradient", 2e-5);
 /// 1.2e-6.
 pub const TRAINING_LOSS: Tolerance = absolute("training loss", 1e-5);
 
+/// Smoothed loss at any step of a learning-rate sweep, whose last rates are far too high: measured
+/// 7.9e-6 (noise floor 2.0e-5), and 1.0e-6 where only the last group is trained.
+pub const SMOOTHED_LOSS: Tolerance = relative("smoothed loss", 8e-5);
+
+/// Suggested learning rate, which fastai keeps in float32: measured 5.7e-8.
+pub const SUGGESTION: Tolerance = relative("suggested learning rate", 5e-7);
+
 /// Norm of the gradient before clipping: measured 7.5e-7.
 pub const GRADIENT_NORM: Tolerance = relative("gradient norm", 1e-5);
 
