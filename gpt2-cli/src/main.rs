@@ -36,6 +36,7 @@ fn run(cli: &Cli) -> commands::Outcome {
         Command::Forward(args) => commands::forward::run(args, global),
         Command::Encode(args) => commands::tokens::encode(args, global),
         Command::Decode(args) => commands::tokens::decode(args, global),
+        Command::LrFind(args) => commands::lr_find::run(args, global),
         Command::Train(args) => commands::train::run(args, global),
         Command::Transfer(args) => commands::transfer::run(args, global),
         Command::Convert(args) => commands::convert::run(args, global),

@@ -2,12 +2,80 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use gpt2_core::Gpt2Config;
 use gpt2_core::tokenizer::Tokenizer;
-use gpt2_train::Example;
-use gpt2_train::data::Document;
+use gpt2_train::data::{Document, block_size, blocks, read_documents, split};
+use gpt2_train::{Dataset, Example};
 
 use super::Failure;
+
+/// Data options of `gpt2 train` and `gpt2 lr-find`.
+#[derive(Debug, Clone, Args)]
+pub struct DataArgs {
+    /// Training data: `.txt` (blank lines separate documents) or `.jsonl` (`text`, or `input_ids`
+    /// and `labels`)
+    #[arg(long, required = true, num_args = 1.., value_name = "F")]
+    pub data: Vec<PathBuf>,
+    /// Validation data, in the forms of the training data
+    #[arg(long, num_args = 1.., value_name = "F", conflicts_with = "valid_fraction")]
+    pub valid_data: Vec<PathBuf>,
+    /// Share of the documents to hold out for validation
+    #[arg(long, value_name = "X")]
+    pub valid_fraction: Option<f64>,
+    /// Tokens of a training sequence [default: the model's context]
+    #[arg(long, value_name = "N")]
+    pub block_size: Option<usize>,
+}
+
+/// What the data options give.
+#[derive(Debug)]
+pub struct Datasets {
+    pub train: Dataset,
+    pub valid: Option<Dataset>,
+}
+
+impl DataArgs {
+    /// Whether there will be validation data.
+    pub fn has_validation(&self) -> bool {
+        self.valid_fraction.is_some() || !self.valid_data.is_empty()
+    }
+
+    /// All paths that are read.
+    pub fn inputs(&self) -> impl Iterator<Item = &PathBuf> {
+        self.data.iter().chain(&self.valid_data)
+    }
+
+    /// The data in blocks; the seed draws what a fraction holds out.
+    pub fn datasets(
+        &self,
+        config: &Gpt2Config,
+        tokenizer: Option<&Tokenizer>,
+        seed: u64,
+    ) -> Result<Datasets, Failure> {
+        let block_size = block_size(self.block_size, config)?;
+        let dataset = |set, documents| -> Result<Dataset, Failure> {
+            let tokenized = tokenize(documents, tokenizer)?;
+            let separator = tokenizer.and_then(|tokenizer| tokenizer.eos_token_id());
+            let mut examples = blocks(&tokenized.texts, separator, block_size);
+            examples.extend(tokenized.records);
+            Ok(Dataset::new(set, examples, config)?)
+        };
+        let read = |files, set| read_all(files, set, config, |file| read_documents(file));
+        let documents = read(&self.data, "training")?;
+        let (train, valid) = match self.valid_fraction {
+            Some(fraction) => {
+                let (train, valid) = split(documents, fraction, seed)?;
+                (train, Some(valid))
+            }
+            None if self.valid_data.is_empty() => (documents, None),
+            None => (documents, Some(read(&self.valid_data, "validation")?)),
+        };
+        let train = dataset("training", train)?;
+        let valid = valid.map(|valid| dataset("validation", valid)).transpose()?;
+        Ok(Datasets { train, valid })
+    }
+}
 
 /// Documents as token ids, apart from the records that were tokens already.
 #[derive(Debug, Default)]

@@ -7,6 +7,8 @@ mod features;
 mod forward;
 mod generate;
 mod info;
+mod lr_find;
+mod shipped_recipes;
 mod support;
 mod tokens;
 mod train;
