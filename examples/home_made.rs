@@ -22,18 +22,20 @@ pub fn home_made(text: &str, folder: &Path, device: &Device) -> Result<(), Failu
     // Of so little text, every word may become a token.
     let options =
         TrainBpeOptions { vocab_size: 800, min_frequency: 1, ..TrainBpeOptions::default() };
-    let tokenizer = Tokenizer::train_bpe(text.lines().map(String::from), &options)?;
+    let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+    let tokenizer = Tokenizer::train_bpe(lines.iter().map(|line| line.to_string()), &options)?;
     let config = Gpt2Config {
         vocab_size: tokenizer.vocab_size(),
         n_positions: POSITIONS,
         n_embd: 64,
-        n_layer: 2,
+        // So that a recipe with three groups of blocks finds a block for each.
+        n_layer: 3,
         n_head: 4,
         bos_token_id: tokenizer.bos_token_id(),
         eos_token_id: tokenizer.eos_token_id().into_iter().collect(),
         ..Gpt2Config::gpt2()
     };
-    let model = train(Gpt2::init(&config, 1, device)?, &tokenizer, text)?;
+    let model = train(Gpt2::init(&config, 1, device)?, &tokenizer, &lines)?;
     let folder_content = ModelToSave {
         model: &model,
         tokenizer: Some(&tokenizer),
@@ -45,14 +47,14 @@ pub fn home_made(text: &str, folder: &Path, device: &Device) -> Result<(), Failu
 }
 
 /// Reads every line until it is known by heart.
-fn train(model: Gpt2, tokenizer: &Tokenizer, text: &str) -> Result<Gpt2, Failure> {
-    let line = |line: &str| -> Result<Example, Failure> {
+fn train(model: Gpt2, tokenizer: &Tokenizer, lines: &[&str]) -> Result<Gpt2, Failure> {
+    let example = |line: &&str| -> Result<Example, Failure> {
         let mut ids = tokenizer.encode_ids(line)?;
         ids.extend(tokenizer.eos_token_id());
         ids.truncate(POSITIONS);
         Ok(Example::new(ids))
     };
-    let examples = text.lines().map(line).collect::<Result<Vec<_>, _>>()?;
+    let examples = lines.iter().map(example).collect::<Result<Vec<_>, _>>()?;
     let data = Dataset::new("training", examples, model.config())?;
     let trainer = Trainer::new(TrainingConfig {
         max_steps: Some(60),

@@ -4,14 +4,18 @@
 //! - `generate_indonesian`, `kids_stories_pipeline`, `next_word_portuguese`, `generate_japanese`,
 //!   `generate_czech`: a published model each, used as its card says.
 //!
-//! This library holds what the programs share: their command line, and the small model that they
-//! make where they are given none.
+//! - `train_indonesian`, `train_portuguese`, `train_japanese`, `train_czech`: such a model trained by
+//!   its recipe, on your corpus or, in small, on a text of this project.
+//!
+//! This library holds what the programs share: their command lines, the run of those that train, and
+//! the small model that they make where they are given none.
 
 mod home_made;
 mod options;
+pub mod training;
 
 pub use home_made::home_made;
-pub use options::{Failure, Options, run};
+pub use options::{Failure, Options, exit_code, run};
 
 /// The program in the README compiles.
 #[cfg(doctest)]

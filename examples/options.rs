@@ -57,7 +57,13 @@ fn without_model(text: &str, device: &Device) -> Result<Pipeline, Failure> {
 
 /// Runs a program; an error is one message on standard error and exit code 1.
 pub fn run(program: impl FnOnce(&Options) -> Result<(), Failure>) -> ExitCode {
-    match program(&Options::parse()) {
+    exit_code(program(&Options::parse()))
+}
+
+/// What a program ends with: an error is one message on standard error and exit code 1.
+#[must_use]
+pub fn exit_code(result: Result<(), Failure>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

@@ -13,6 +13,7 @@ import platform
 import shutil
 import tempfile
 
+import fastai
 import h5py
 import numpy
 import peft
@@ -22,13 +23,14 @@ import torch
 import transformers
 
 from fixture_maker import (
-    autocast, bad, expected, formats, generation, lora, models, pipeline, processors, stages, training, transfer,
+    autocast, bad, expected, formats, generation, lora, lr_finder, models, pipeline, processors, stages, training,
+    transfer,
 )
 
 
 def versions():
     """The programs that made the numbers."""
-    parts = (torch, transformers, peft, tokenizers, safetensors, h5py, numpy)
+    parts = (torch, transformers, peft, tokenizers, safetensors, h5py, numpy, fastai)
     named = [f"{part.__name__} {part.__version__}" for part in parts]
     return ", ".join(named + [f"Python {platform.python_version()}"])
 
@@ -72,6 +74,7 @@ def write_expected(root, named, tokenizer, check):
     paths = inside("training.json"), inside("training.safetensors")
     noise["training"] = training.write_training(base, tokenizer, stages.curves(base, tokenizer), *paths)
     autocast.write_autocast(base, training.rows(tokenizer)[0], inside("autocast.json"))
+    noise["lr_find"] = lr_finder.write_lr_find(base, tokenizer, inside("lr_find.json"))
     noise["evaluation"] = expected.write_evaluation(trained, tokenizer, inside("evaluation.json"))
     expected.write_features(base, tokenizer, inside("features"))
     expected.write_tokenization(tokenizer, inside("tokenization"))

@@ -26,13 +26,7 @@ use options::Options;
 use start::Start;
 
 fn main() -> std::process::ExitCode {
-    match run(&Options::from_command_line()) {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            std::process::ExitCode::FAILURE
-        }
-    }
+    gpt2_examples::exit_code(run(&Options::from_command_line()))
 }
 
 fn run(options: &Options) -> Result<(), Failure> {

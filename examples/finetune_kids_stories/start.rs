@@ -1,13 +1,12 @@
 //! Everything that has to be there before the first step: stories, tokenizer, model.
 
-use std::path::{Path, PathBuf};
-
 use burn::tensor::Device;
 use gpt2_core::tokenizer::{Tokenizer, TrainBpeOptions};
 use gpt2_core::{Gpt2, Gpt2Config, ModelFolder};
 use gpt2_examples::Failure;
+use gpt2_examples::training::{documents, stories};
 use gpt2_train::Dataset;
-use gpt2_train::data::{Document, block_size, blocks, parse_jsonl, read_documents, split};
+use gpt2_train::data::{block_size, blocks, split};
 
 use crate::options::Options;
 
@@ -33,10 +32,12 @@ pub struct Start {
 
 impl Start {
     pub fn new(options: &Options, device: &Device) -> Result<Self, Failure> {
-        let documents = stories(&options.data)?;
-        let (train, valid) = split(documents, options.valid_fraction, options.training.seed)?;
+        let texts = match options.data.as_slice() {
+            [] => stories(CORPUS)?,
+            files => documents(files)?,
+        };
+        let (train, valid) = split(texts, options.valid_fraction, options.training.seed)?;
         let stories = [train.len(), valid.len()];
-        let (train, valid) = (texts(train)?, texts(valid)?);
         let (tokenizer, model) = match &options.model {
             Some(model) => {
                 let folder = ModelFolder::open(ModelFolder::locate(model, &mut |_| {})?)?;
@@ -89,26 +90,6 @@ impl Start {
              out to measure it."
         )
     }
-}
-
-/// The user's stories, or the embedded ones.
-fn stories(files: &[PathBuf]) -> Result<Vec<Document>, Failure> {
-    if files.is_empty() {
-        return Ok(parse_jsonl(Path::new("cerita_anak.jsonl"), CORPUS)?);
-    }
-    let mut documents = Vec::new();
-    for file in files {
-        documents.extend(read_documents(file)?);
-    }
-    Ok(documents)
-}
-
-fn texts(documents: Vec<Document>) -> Result<Vec<String>, Failure> {
-    let text = |document| match document {
-        Document::Text(text) => Ok(text),
-        Document::Tokens(_) => Err("stories must be text, not token ids".into()),
-    };
-    documents.into_iter().map(text).collect()
 }
 
 /// A tokenizer and random weights, both made for the stories.

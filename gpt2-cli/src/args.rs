@@ -72,6 +72,8 @@ pub enum Command {
     Data(commands::data::DataCommand),
     /// Train a model, from a published one or from scratch
     Train(Box<commands::train::TrainArgs>),
+    /// Find a learning rate: a short training run in which it rises until the loss explodes
+    LrFind(Box<commands::lr_find::LrFindArgs>),
     /// Give a model another tokenizer, to train it on in another language
     Transfer(commands::transfer::TransferArgs),
     /// Rewrite a model as a safetensors folder
@@ -82,13 +84,17 @@ impl Cli {
     /// Parses the process's arguments; prints help or a message about bad usage (exit code 2) and
     /// ends the process where they ask for it.
     pub fn from_process() -> Self {
-        let command = with_negative_numbers(Self::command());
+        let hide = commands::lr_find::with_options_of_runs_hidden;
+        let command = with_negative_numbers(Self::command()).mut_subcommand("lr-find", hide);
         let args = joined(&command, std::env::args_os());
         let matches = command.get_matches_from(args);
         let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-        if let (Command::Train(args), Some((_, matches))) = (&mut cli.command, matches.subcommand())
-        {
-            args.recipe.note_given(matches);
+        if let Some((_, matches)) = matches.subcommand() {
+            match &mut cli.command {
+                Command::Train(args) => args.recipe.note_given(matches),
+                Command::LrFind(args) => args.recipe.note_given(matches),
+                _ => {}
+            }
         }
         cli
     }

@@ -42,6 +42,7 @@ fn run(cli: &Cli) -> commands::Outcome {
         Command::Encode(args) => commands::tokens::encode(args, global),
         Command::Decode(args) => commands::tokens::decode(args, global),
         Command::Data(command) => commands::data::run(command, global),
+        Command::LrFind(args) => commands::lr_find::run(args, global),
         Command::Train(args) => commands::train::run(args, global),
         Command::Transfer(args) => commands::transfer::run(args, global),
         Command::Convert(args) => commands::convert::run(args, global),

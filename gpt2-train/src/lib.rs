@@ -7,6 +7,7 @@
 //! - [`Recipe`] is for what one set of numbers cannot say: stages, layer groups that are unfrozen
 //!   one after the other, rates that differ between them, Keras' Adam; [`RecipeFile`] is one as TOML.
 //! - [`Checkpoints`]: a run that was stopped or killed goes on, bit for bit.
+//! - [`LrFinder`] sweeps over learning rates and suggests one.
 //! - [`transfer_vocabulary`] gives a trained model another tokenizer, to go on in another language.
 //! - [`evaluate()`] measures loss, perplexity and accuracy; [`unigram`] is a yardstick for them.
 //! - [`report`] has what people see of a run: a progress bar, the card's table, a log with
@@ -42,6 +43,7 @@ pub mod data;
 pub mod error;
 pub mod evaluate;
 pub mod groups;
+pub mod lr_finder;
 pub mod objective;
 pub mod optim;
 mod parallel;
@@ -63,6 +65,7 @@ pub use data::{Dataset, Example};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate};
 pub use groups::LayerGroups;
+pub use lr_finder::{LrFinder, LrSweep};
 pub use precision::ComputeDType;
 pub use recipe::{Recipe, Stage, StageLength};
 pub use recipe_file::{RecipeFile, recipe_toml, resolved_options};

@@ -3,8 +3,11 @@
 use gpt2_core::weights::names::is_lora;
 
 use crate::optim::is_norm;
-use crate::recipe::{Recipe, Stage};
+use crate::recipe::{Recipe, Stage, StageLength};
 use crate::{Error, Result};
+
+/// Steps by which a sum of fractions of epochs may be off.
+const ROUNDING: f64 = 1e-6;
 
 /// Every stage with its place among the steps, and the group of every parameter.
 #[derive(Debug)]
@@ -45,16 +48,26 @@ impl Plan {
     /// The plan for a model with these parameters. Where there is LoRA, only its weights are trained,
     /// each with the group of its module.
     ///
+    /// A stage that ends inside a step takes it whole, and the next one has the less of it, so that
+    /// fractions of an epoch make up whole epochs.
+    ///
     /// # Errors
-    /// What [`LayerGroups::of`](crate::LayerGroups::of) says of a parameter; [`Error::Option`] for a
-    /// stage in which nothing is trained.
+    /// What [`LayerGroups::assign`](crate::LayerGroups::assign) says of a parameter; [`Error::Option`]
+    /// for a stage in which nothing is trained.
     pub fn new(recipe: &Recipe, parameters: &[String], steps_per_epoch: usize) -> Result<Self> {
         let has_lora = parameters.iter().any(|name| is_lora(name));
-        let group = |name: &String| recipe.groups.of(name);
-        let groups: Vec<usize> = parameters.iter().map(group).collect::<Result<_>>()?;
+        let groups = recipe.groups.assign(parameters)?;
         let mut first = 0;
+        // Where the stages end that are counted in epochs: between two steps, perhaps.
+        let mut exact_end = 0.0;
         let planned = |&stage: &Stage| {
-            let steps = stage.length.steps(steps_per_epoch);
+            let steps = match stage.length {
+                StageLength::Epochs(epochs) => {
+                    exact_end += epochs * steps_per_epoch as f64;
+                    ((exact_end - ROUNDING).ceil() as usize).saturating_sub(first).max(1)
+                }
+                length => length.steps(steps_per_epoch),
+            };
             let is_trained = |(name, &group): (&String, &usize)| {
                 is_lora(name) == has_lora && (group >= stage.frozen_groups || is_norm(name))
             };
@@ -66,6 +79,9 @@ impl Plan {
                 is_trained: parameters.iter().zip(&groups).map(is_trained).collect(),
             };
             first = first.saturating_add(steps);
+            if let StageLength::Steps(_) = stage.length {
+                exact_end = first as f64;
+            }
             planned
         };
         let stages: Vec<PlannedStage> = recipe.stages.iter().map(planned).collect();

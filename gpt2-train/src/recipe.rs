@@ -27,7 +27,7 @@ use crate::{Error, Result};
 ///     schedule: Schedule::OneCycle(OneCycle::default()),
 /// };
 /// let recipe = Recipe {
-///     groups: LayerGroups::of_blocks(12, 3),
+///     groups: LayerGroups::Blocks { blocks: 3 },
 ///     stages: vec![
 ///         stage(1.0, 3, 2e-3),
 ///         stage(1.0, 2, 1e-3),
@@ -117,7 +117,27 @@ impl Recipe {
         if self.stages.is_empty() {
             return Err(Error::option("stages", "an empty list", "at least one stage"));
         }
+        self.groups.validate()?;
         self.stages.iter().try_for_each(|stage| stage.validate(self.groups.count()))
+    }
+
+    /// The same recipe with stages `factor` times as long: a rehearsal on a small corpus, or a long
+    /// run from a published recipe.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a factor that is not above 0.
+    pub fn scaled(&self, factor: f64) -> Result<Self> {
+        if !(factor.is_finite() && factor > 0.0) {
+            return Err(Error::option("scale", factor, "a number above 0"));
+        }
+        let length = |length| match length {
+            StageLength::Epochs(epochs) => StageLength::Epochs(epochs * factor),
+            StageLength::Steps(steps) => {
+                StageLength::Steps((steps as f64 * factor).ceil().max(1.0) as usize)
+            }
+        };
+        let stage = |stage: &Stage| Stage { length: length(stage.length), ..*stage };
+        Ok(Self { stages: self.stages.iter().map(stage).collect(), ..self.clone() })
     }
 }
 
@@ -144,6 +164,9 @@ impl Stage {
         }
         match &self.schedule {
             Schedule::OneCycle(cycle) => cycle.validate(),
+            Schedule::Exponential { start } if !positive(*start) => {
+                Err(Error::option("start", start, "a number above 0"))
+            }
             _ => Ok(()),
         }
     }
@@ -197,6 +220,7 @@ mod tests {
             (with(Stage { learning_rate: 0.0, ..stage() }), "learning_rate"),
             (with(Stage { lowest_learning_rate: Some(-1.0), ..stage() }), "lowest_learning_rate"),
             (with(Stage { frozen_groups: 1, ..stage() }), "frozen_groups"),
+            (with(Stage { schedule: Schedule::Exponential { start: 0.0 }, ..stage() }), "start"),
         ] {
             let message = recipe.validate().unwrap_err().to_string();
             assert!(message.contains(&format!("`{option}`")), "{message}");
@@ -205,10 +229,21 @@ mod tests {
     }
 
     #[test]
+    fn a_scaled_recipe_differs_in_the_lengths_alone() {
+        let epochs = Stage { length: StageLength::Epochs(2.0), ..stage() };
+        let recipe = Recipe { stages: vec![stage(), epochs], ..Recipe::default() };
+        let half = recipe.scaled(0.5).unwrap();
+        let lengths: Vec<_> = half.stages.iter().map(|stage| stage.length).collect();
+        assert_eq!(lengths, [StageLength::Steps(3), StageLength::Epochs(1.0)]);
+        assert_eq!(half.stages[0], Stage { length: StageLength::Steps(3), ..stage() });
+        assert!(recipe.scaled(0.0).is_err() && recipe.scaled(f64::NAN).is_err());
+    }
+
+    #[test]
     fn a_recipe_survives_writing_and_reading() {
         let recipe = Recipe {
             adam: AdamForm::Keras,
-            groups: LayerGroups::of_blocks(2, 2),
+            groups: LayerGroups::Blocks { blocks: 2 },
             ignored_token_id: Some(0),
             stages: vec![stage()],
         };

@@ -20,7 +20,7 @@ const OF_STAGES: [&str; 5] =
 /// # Example
 /// ```toml
 /// adam = "torch"                          # or "keras"
-/// groups = [["h.0"], ["h.1"], ["wte", "wpe", "ln_f"]]
+/// groups = { blocks = 3 }                 # or [["h.0"], ["h.1"], ["wte", "wpe", "ln_f"]]
 /// ignored_token_id = 0                    # padding
 ///
 /// [training]                              # any field of TrainingConfig
@@ -62,12 +62,20 @@ impl RecipeFile {
     /// [`Error::Io`]; [`Error::Data`] naming the line that is not TOML or not of a recipe.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        let content = toml::from_str(&text).map_err(|error| {
+        Self::parse(path, &std::fs::read_to_string(path).map_err(Error::io("read", path))?)
+    }
+
+    /// Reads the text of a file, which messages call `name`.
+    ///
+    /// # Errors
+    /// [`Error::Data`] naming the line that is not TOML or not of a recipe.
+    pub fn parse(name: impl AsRef<Path>, text: &str) -> Result<Self> {
+        let name = name.as_ref();
+        let content = toml::from_str(text).map_err(|error| {
             let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
-            Error::data(path, line, error.message())
+            Error::data(name, line, error.message())
         })?;
-        Ok(Self { path: path.to_path_buf(), content })
+        Ok(Self { path: name.to_path_buf(), content })
     }
 
     /// The recipe and the options of its run: those of `given`, else those of the file, else the

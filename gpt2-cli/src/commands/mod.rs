@@ -10,6 +10,7 @@ pub mod forward;
 pub mod generate;
 mod generation;
 pub mod info;
+pub mod lr_find;
 pub mod next;
 mod prompts;
 mod recipe;

@@ -67,6 +67,12 @@ pub enum Schedule {
     },
     /// `fit_one_cycle` of fastai.
     OneCycle(OneCycle),
+    /// `SchedExp` of fastai: rises geometrically from `start` times the highest rate to the highest
+    /// rate, which would be that of one step more.
+    Exponential {
+        /// Factor of the first step, above 0.
+        start: f64,
+    },
 }
 
 impl Schedule {
@@ -75,6 +81,10 @@ impl Schedule {
     pub fn factor(&self, step: usize, total: usize) -> f64 {
         let warmup = match *self {
             Self::OneCycle(cycle) => return cycle.factor(step, total),
+            Self::Exponential { start } => {
+                let progress = (step as f64 / total.max(1) as f64).min(1.0);
+                return start.powf(1.0 - progress);
+            }
             Self::LinearFromZero { .. } if step == 0 => return 0.0,
             Self::Linear { warmup_steps }
             | Self::LinearFromZero { warmup_steps }
@@ -127,6 +137,14 @@ mod tests {
         }
         assert!((LrScheduler::Cosine.schedule(0).factor(5, 10) - 0.5).abs() < 1e-12);
         assert_eq!(LrScheduler::Constant.schedule(0).factor(9, 10), 1.0);
+    }
+
+    #[test]
+    fn exponential_multiplies_by_the_same_number_at_every_step() {
+        let found = factors(Schedule::Exponential { start: 1e-4 }, 4);
+        for (factor, expected) in found.iter().zip([1e-4, 1e-3, 1e-2, 0.1, 1.0]) {
+            assert!((factor / expected - 1.0).abs() < 1e-12, "{found:?}");
+        }
     }
 
     #[test]

@@ -57,7 +57,7 @@ fn staged() -> Recipe {
         schedule: Schedule::OneCycle(OneCycle::default()),
     };
     Recipe {
-        groups: LayerGroups::of_blocks(2, 2),
+        groups: LayerGroups::Blocks { blocks: 2 },
         stages: vec![stage(3, 2, 1e-2), stage(4, 1, 1e-2), stage(4, 0, 5e-3)],
         ..Recipe::default()
     }

@@ -108,7 +108,7 @@ fn staged(frozen_groups: usize) -> Recipe {
         lowest_learning_rate: None,
         schedule: Schedule::Constant { warmup_steps: 0 },
     };
-    Recipe { groups: LayerGroups::of_blocks(2, 2), stages: vec![stage], ..Recipe::default() }
+    Recipe { groups: LayerGroups::Blocks { blocks: 2 }, stages: vec![stage], ..Recipe::default() }
 }
 
 #[test]

@@ -3,11 +3,15 @@
 mod checkpoint;
 mod events;
 mod lora;
+mod lr_finder;
 mod precision;
 mod recipe;
+mod recipe;
+mod recipe_file;
 mod recipe_file;
 mod run_log;
 mod shards;
+mod shipped_recipes;
 mod tensorboard;
 mod trainer;
 mod transfer;

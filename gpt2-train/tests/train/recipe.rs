@@ -75,7 +75,7 @@ fn moved(before: &Gpt2, after: &Gpt2) -> Vec<String> {
 
 #[test]
 fn of_frozen_groups_only_the_layer_norms_are_trained() {
-    let groups = LayerGroups::of_blocks(2, 2);
+    let groups = LayerGroups::Blocks { blocks: 2 };
     for (frozen_groups, frozen) in [(2, &["h.0.", "h.1."][..]), (1, &["h.0."]), (0, &[])] {
         let stages = vec![Stage { frozen_groups, ..stage(2) }];
         let recipe = Recipe { groups: groups.clone(), stages, ..Recipe::default() };
@@ -92,7 +92,7 @@ fn of_frozen_groups_only_the_layer_norms_are_trained() {
 fn the_norm_of_the_gradient_is_that_of_what_is_trained() {
     let norm = |frozen_groups| {
         let stages = vec![Stage { frozen_groups, ..stage(1) }];
-        let groups = LayerGroups::of_blocks(2, 2);
+        let groups = LayerGroups::Blocks { blocks: 2 };
         run(options(), Recipe { groups, stages, ..Recipe::default() }, model()).1[0].grad_norm
     };
     assert!(norm(2) < norm(1) && norm(1) < norm(0));
@@ -128,7 +128,7 @@ fn rates_differ_between_groups_and_stages_end_with_their_epochs() {
         Stage { length: StageLength::Epochs(1.0), ..stage(1) },
         Stage { length: StageLength::Epochs(0.5), lowest_learning_rate: Some(1e-4), ..stage(1) },
     ];
-    let groups = LayerGroups::of_blocks(2, 2);
+    let groups = LayerGroups::Blocks { blocks: 2 };
     let (_, steps) = run(options(), Recipe { groups, stages, ..Recipe::default() }, model());
     let rates: Vec<_> =
         steps.iter().map(|step| (step.lowest_learning_rate, step.learning_rate)).collect();
@@ -137,6 +137,20 @@ fn rates_differ_between_groups_and_stages_end_with_their_epochs() {
     for (found, expected) in rates.iter().zip([alike, alike, alike, alike, spread, spread]) {
         assert!((found.0 - expected.0).abs() < 1e-15 && (found.1 - expected.1).abs() < 1e-15);
     }
+}
+
+#[test]
+fn fractions_of_an_epoch_make_up_an_epoch() {
+    let epochs = |epochs| Stage { length: StageLength::Epochs(epochs), ..stage(1) };
+    let total = |stages: Vec<Stage>| {
+        run(options(), Recipe { stages, ..Recipe::default() }, model()).1.len()
+    };
+    // Four steps are an epoch: the stages end after 0.8, 1.6, 2.4 and 4 steps.
+    assert_eq!(total([0.2, 0.2, 0.2, 0.4].map(epochs).to_vec()), 4);
+    assert_eq!(total([0.3, 0.3, 0.4].map(epochs).to_vec()), 4);
+    // Every stage has a step, and one that is counted in steps ends where they end.
+    assert_eq!(total([0.01, 0.01, 0.5].map(epochs).to_vec()), 3);
+    assert_eq!(total(vec![epochs(0.3), stage(3), epochs(0.25)]), 6);
 }
 
 #[test]
@@ -181,8 +195,9 @@ fn forms_of_adam_differ_where_epsilon_counts() {
 
 #[test]
 fn groups_that_are_not_those_of_the_model_are_refused() {
+    let others = ["wte", "wpe", "ln_f"].map(str::to_string).to_vec();
     let recipe = Recipe {
-        groups: LayerGroups::of_blocks(1, 1),
+        groups: LayerGroups::Modules(vec![vec!["h.0".to_string()], others]),
         stages: vec![stage(1)],
         ..Recipe::default()
     };

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use gpt2_train::optim::{AdamForm, ClipMode};
 use gpt2_train::{
-    LrScheduler, OneCycle, Recipe, RecipeFile, Schedule, StageLength, TrainingConfig, recipe_toml,
+    LayerGroups, LrScheduler, OneCycle, Recipe, RecipeFile, Schedule, StageLength, TrainingConfig,
+    recipe_toml,
 };
 use serde_json::{Map, Value, json};
 
@@ -58,6 +59,27 @@ fn a_file_says_stages_groups_and_options() {
     assert_eq!((second.length, second.frozen_groups), (StageLength::Steps(7), 0));
     let cycle = OneCycle { pct_start: 0.3, ..OneCycle::default() };
     assert_eq!(second.schedule, Schedule::OneCycle(cycle));
+}
+
+#[test]
+fn groups_are_lists_of_modules_or_a_number_of_blocks() {
+    let with = |groups: &str| {
+        let lists = r#"groups = [["h.0"], ["h.1"], ["wte", "wpe", "ln_f"]]"#;
+        resolve(&STAGES.replacen(lists, groups, 1), json!({}))
+    };
+    let (config, recipe) = with("groups = { blocks = 2 }").unwrap();
+    assert_eq!(recipe.groups, LayerGroups::Blocks { blocks: 2 });
+    let written = recipe_toml(&config, &recipe).unwrap();
+    assert_eq!(resolve(&written, json!({})).unwrap().1, recipe, "{written}");
+    for (groups, part) in [
+        ("groups = { blocks = 0 }", "`blocks` is 0, expected at least 1"),
+        ("groups = { parts = 2 }", "line 2: `groups` is neither"),
+        ("groups = 3", "line 2: `groups` is neither"),
+        ("groups = { blocks = 1 }", "`frozen_groups` is 2, expected less than"),
+    ] {
+        let message = with(groups).unwrap_err();
+        assert!(message.contains(part), "{message}");
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod gradients;
 mod greedy;
 mod json;
 mod lora;
+mod lr_find;
 mod models;
 mod pipeline;
 mod precision;

@@ -78,18 +78,18 @@ fn a_tfdlg_curve_starts_from_zero_and_leaves_out_the_padding() {
 /// The groups that `fastai_groups` maps prefixes of published names to.
 fn groups(training: &Value) -> LayerGroups {
     let prefixes = training["fastai_groups"].as_object().expect("a map of prefixes");
-    let mut groups = LayerGroups::default();
+    let mut groups: Vec<Vec<String>> = Vec::new();
     for (prefix, group) in prefixes {
         let group = group.as_u64().expect("a group") as usize;
-        groups.0.resize(groups.0.len().max(group + 1), Vec::new());
+        groups.resize(groups.len().max(group + 1), Vec::new());
         let module = prefix.trim_start_matches("transformer.").trim_end_matches('.');
-        groups.0[group].push(module.to_string());
+        groups[group].push(module.to_string());
     }
-    groups
+    LayerGroups::Modules(groups)
 }
 
 /// The options and the stages that `fastai_hyper` describes.
-fn fastai(training: &Value) -> (TrainingConfig, Recipe) {
+pub fn fastai(training: &Value) -> (TrainingConfig, Recipe) {
     let hyper = &training["fastai_hyper"];
     let moms: Vec<f64> = numbers(hyper, "moms");
     let cycle = OneCycle {

@@ -57,6 +57,12 @@ pub const BF16_TRAINING_LOSS: Tolerance = absolute("training loss in bf16", 1e-2
 
 /// The same with f16 products: measured 4.3e-4 (`torch.autocast` against f32: 2.4e-4).
 pub const F16_TRAINING_LOSS: Tolerance = absolute("training loss in f16", 2e-3);
+/// Smoothed loss at any step of a learning-rate sweep, whose last rates are far too high: measured
+/// 7.9e-6 (noise floor 2.0e-5), and 1.0e-6 where only the last group is trained.
+pub const SMOOTHED_LOSS: Tolerance = relative("smoothed loss", 8e-5);
+
+/// Suggested learning rate, which fastai keeps in float32: measured 5.7e-8.
+pub const SUGGESTION: Tolerance = relative("suggested learning rate", 5e-7);
 
 /// Norm of the gradient before clipping: measured 7.5e-7.
 pub const GRADIENT_NORM: Tolerance = relative("gradient norm", 1e-5);

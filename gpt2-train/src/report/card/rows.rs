@@ -106,6 +106,9 @@ fn stage_text(stage: &Stage, recipe: &Recipe) -> String {
         Schedule::Constant { warmup_steps } => {
             let _ = write!(text, ", constant, warm-up steps: {warmup_steps}");
         }
+        Schedule::Exponential { start } => {
+            let _ = write!(text, ", exponential from {:e}", start * stage.learning_rate);
+        }
     }
     if stage.frozen_groups > 0 {
         let _ = write!(text, ", frozen: {} of {}", stage.frozen_groups, recipe.groups.count());
