@@ -18,7 +18,8 @@ use crate::output;
 
 /// Options of a run that have no part in a sweep, which has a length and rates of its own and
 /// evaluates nothing.
-const OF_RUNS: [&str; 9] = [
+const OF_RUNS: [&str; 10] = [
+    "valid_data",
     "num_train_epochs",
     "max_steps",
     "learning_rate",

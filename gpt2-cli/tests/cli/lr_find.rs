@@ -78,6 +78,7 @@ fn what_has_no_part_in_a_sweep_is_refused() {
     for (more, part) in [
         (&["--learning-rate", "1e-3"][..], "`learning_rate` has no part in a sweep"),
         (&["--eval-steps", "3"], "`eval_steps` has no part in a sweep"),
+        (&["--valid-data", "stories.txt"], "`valid_data` has no part in a sweep"),
         (&["--num-it", "2"], "`num_it` is 2, expected at least 6"),
         (&["--stage", "2"], "`stage` is 2, expected a stage from 1 to 1"),
         (&["--end-lr", "1e-9"], "`end_lr` is"),
