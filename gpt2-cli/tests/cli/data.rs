@@ -81,6 +81,9 @@ fn files_folders_and_patterns_are_the_same_data() {
         place.ok(&train(&model, data, &format!("from{}", data.len())));
     }
     assert_eq!(losses(&place, "from1"), losses(&place, "from2"));
+    // A folder of texts may have a file of this name.
+    place.write("stories/manifest.json", "{}");
+    assert_eq!(eval(&["stories"]), expected);
     let joined = place.json(&["eval", &model, "--data", "stories", "--document-separator", "none"]);
     assert_ne!(joined["loss"], expected);
 }
