@@ -36,7 +36,7 @@ pub enum Error {
     /// The data as a whole cannot be trained on.
     #[error("the {set} data: {reason}")]
     Dataset {
-        /// `training` or `validation`.
+        /// `training`, `validation`, `test` or `evaluation`.
         set: &'static str,
         /// What is wrong with it.
         reason: String,

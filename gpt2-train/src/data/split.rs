@@ -127,7 +127,8 @@ impl SplitBy {
 /// Returns `(kept, held_out)`; at least one item goes to either side.
 ///
 /// # Errors
-/// As [`held_out`].
+/// [`Error::Option`] when the fraction is not in (0, 1), [`Error::Dataset`] for fewer than two
+/// items.
 pub fn split<T>(items: Vec<T>, fraction: f64, seed: u64) -> Result<(Vec<T>, Vec<T>)> {
     let held_out = held_out(items.len(), fraction, seed)?;
     let (out, kept): (Vec<_>, Vec<_>) = items.into_iter().zip(held_out).partition(|(_, out)| *out);
@@ -135,11 +136,7 @@ pub fn split<T>(items: Vec<T>, fraction: f64, seed: u64) -> Result<(Vec<T>, Vec<
     Ok((strip(kept), strip(out)))
 }
 
-/// For each of `items` documents whether [`split`] holds it out.
-///
-/// # Errors
-/// [`Error::Option`] when the fraction is not in (0, 1), [`Error::Dataset`] for fewer than two
-/// items.
+/// For each of `items` documents whether [`split`] holds it out; the errors are the same.
 pub(super) fn held_out(items: usize, fraction: f64, seed: u64) -> Result<Vec<bool>> {
     if !(fraction > 0.0 && fraction < 1.0) {
         return Err(Error::option("valid_fraction", fraction, "a number between 0 and 1"));

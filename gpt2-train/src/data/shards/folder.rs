@@ -33,10 +33,15 @@ pub struct ShardFolder {
 }
 
 impl ShardFolder {
-    /// Whether a folder holds shards, or some day will: one that is not finished is no folder of texts.
+    /// Whether a folder holds shards, or some day will: one that is not finished is no folder of texts. A file of the
+    /// manifest's name alone makes none.
     #[must_use]
     pub fn is_one(path: &Path) -> bool {
-        Manifest::path(path).is_file() || path.join(UNFINISHED).is_file()
+        let has_shards = || {
+            let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path()).any(|path| path.extension() == Some(SHARD.as_ref()))
+        };
+        path.join(UNFINISHED).is_file() || Manifest::path(path).is_file() && has_shards()
     }
 
     /// Reads what a folder holds.
@@ -94,9 +99,12 @@ impl ShardFolder {
     }
 }
 
+/// How the name of a shard ends.
+pub(super) const SHARD: &str = "tokens";
+
 /// The name of a shard.
 pub(super) fn file_name(split: Split, index: usize) -> String {
-    format!("{}-{index:05}.tokens", split.name())
+    format!("{}-{index:05}.{SHARD}", split.name())
 }
 
 /// The tokens of a part of a corpus, on the disk.

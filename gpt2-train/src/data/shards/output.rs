@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::VERSION;
+use super::folder::SHARD;
 use super::manifest::{FORMAT, Manifest, ShardJob, SplitEntry, read_json, write_json};
 use super::writer::Written;
 use crate::data::corpus::Place;
@@ -195,7 +196,7 @@ impl ShardFiles {
         for entry in fs::read_dir(folder).map_err(Error::io("read", folder))? {
             let path = entry.map_err(Error::io("read", folder))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let is_shard = path.extension().is_some_and(|kind| kind == "tokens");
+            let is_shard = path.extension() == Some(SHARD.as_ref());
             match &*name {
                 "manifest.json" => files.has_job = true,
                 UNFINISHED => {

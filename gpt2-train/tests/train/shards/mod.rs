@@ -119,7 +119,7 @@ fn shards_hold_what_tokenizing_in_memory_gives() {
                 let count = shards.tokens() as usize;
                 assert_eq!(&shards.read(0, count).unwrap(), expected, "{options:?} {part:?}");
                 let data = Dataset::from_shards("training", shards, 64, &config()).unwrap();
-                let memory = blocks(&[expected.clone()], None, 64);
+                let memory = blocks(std::slice::from_ref(expected), None, 64);
                 let memory = Dataset::new("training", memory, &config()).unwrap();
                 assert_eq!(blocks_of(&data), blocks_of(&memory));
                 assert_eq!(data.scored(), memory.scored());
