@@ -38,7 +38,7 @@ pub fn dropout<const D: usize>(x: Tensor<D>, p: f64, masks: &mut DropoutMasks) -
     }
     let (key, device) = (masks.next_key(), x.device());
     if device::is_cpu(&device) {
-        let mask = host_mask(x.dims(), p, key, &device);
+        let mask = host_mask(x.dims(), p, key, &device).cast(x.dtype());
         return x * mask;
     }
     device.seed(key);

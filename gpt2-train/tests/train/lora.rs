@@ -89,6 +89,16 @@ fn one_seed_is_one_run_with_low_rank_dropout_too() {
 }
 
 #[test]
+fn low_rank_dropout_works_on_inputs_in_half_precision() {
+    // Such is the input of the second projection of an MLP.
+    let plain = TrainingConfig { max_steps: Some(6), lora_dropout: 0.1, ..options() };
+    let half = TrainingConfig { dtype: ComputeDType::Bf16, ..plain.clone() };
+    for (found, expected) in run(half).1.iter().zip(run(plain).1) {
+        assert!((found - expected).abs() < 0.03, "{found} is not {expected}");
+    }
+}
+
+#[test]
 fn an_adapter_is_trained_on_and_needs_no_option() {
     let plain = TrainingConfig { max_steps: Some(2), ..TrainingConfig::default() };
     let start = model().with_lora(&options().lora().unwrap(), 3).unwrap();
