@@ -6,8 +6,6 @@ mod lora;
 mod lr_finder;
 mod precision;
 mod recipe;
-mod recipe;
-mod recipe_file;
 mod recipe_file;
 mod run_log;
 mod shards;
