@@ -3,13 +3,16 @@
 use std::path::Path;
 
 use gpt2_core::Gpt2;
+use gpt2_core::folder::write_within;
 use gpt2_core::pretrained::ModelToSave;
 use gpt2_core::tokenizer::Tokenizer;
 use gpt2_core::weights::StoredDType;
 use gpt2_infer::{GenerationConfig, Pipeline};
-use gpt2_train::report::{ModelCard, TrainingProgress, epoch_table};
+use gpt2_train::report::{ModelCard, Report, RunLog, TrainingProgress, epoch_table};
 use gpt2_train::unigram::unigram_loss;
-use gpt2_train::{Dataset, Outcome, Recipe, Trainer, TrainingConfig};
+use gpt2_train::{
+    Callbacks, Checkpoints, Dataset, Outcome, Recipe, Resume, Trainer, TrainingConfig,
+};
 use serde_json::{Map, Value};
 
 use super::texts::dataset;
@@ -77,14 +80,20 @@ impl Job<'_> {
             model.parameter_count() as f64 / 1e6,
             recipe.stages.len(),
         );
-        let trainer = Trainer::with_recipe(config.clone(), recipe.clone())?;
+        let output = self.options.output(self.program);
+        let card = self.card(unigram);
+        let trainer = Trainer::with_recipe(config.clone(), recipe.clone())?
+            .with_checkpoints(self.checkpoints(&output));
         let mut progress = TrainingProgress::new(self.options.quiet);
-        let outcome = trainer.run(self.model.clone(), &train, Some(&valid), &mut progress);
+        let report = Report::new(&card.name, &card.summary, &config, &recipe);
+        let mut log = RunLog::new(&output, report);
+        let mut callbacks = Callbacks(vec![&mut progress, &mut log]);
+        let outcome = trainer.run(self.model.clone(), &train, Some(&valid), &mut callbacks);
         progress.finish();
         let outcome = outcome?;
+        log.finish()?;
         println!("{}", epoch_table(&outcome.epochs));
-        let output = self.options.output(self.program);
-        self.save(&output, &outcome, &config, &recipe, unigram)?;
+        self.save(&output, &outcome, &config, &recipe, &card)?;
         println!("{} steps. Saved {}.\n", outcome.steps, output.display());
         self.write_text(&output)?;
         Ok(outcome)
@@ -100,14 +109,15 @@ impl Job<'_> {
         dataset(set, texts, &self.tokenizer, length, config)
     }
 
-    fn save(
-        &self,
-        output: &Path,
-        outcome: &Outcome,
-        config: &TrainingConfig,
-        recipe: &Recipe,
-        unigram: f64,
-    ) -> Result<(), Failure> {
+    fn checkpoints(&self, output: &Path) -> Checkpoints {
+        Checkpoints {
+            resume: if self.options.resume { Resume::Latest } else { Resume::No },
+            tokenizer: Some(self.tokenizer.clone()),
+            ..Checkpoints::new(output.join("checkpoints"))
+        }
+    }
+
+    fn card(&self, unigram: f64) -> ModelCard {
         let Program { language, code, .. } = self.program;
         let origin = match self.base_model {
             Some(_) => "English GPT-2 that went on in",
@@ -117,7 +127,7 @@ impl Job<'_> {
             file.file_name().map(|name| name.to_string_lossy().into_owned())
         };
         let rehearsal = self.options.is_rehearsal();
-        let card = ModelCard {
+        ModelCard {
             name: format!("GPT-2 for {language}"),
             summary: format!("A language model: {origin} {language}."),
             languages: vec![code.to_string()],
@@ -127,8 +137,21 @@ impl Job<'_> {
             base_model: self.base_model.clone(),
             prompt: self.prompt().to_string(),
             unigram_loss: Some(unigram),
-        };
-        let card = card.render_recipe(outcome.model.config(), config, recipe, &outcome.epochs);
+        }
+    }
+
+    /// Puts the model's files beside checkpoints and log; the text of an earlier card is its owner's.
+    fn save(
+        &self,
+        output: &Path,
+        outcome: &Outcome,
+        config: &TrainingConfig,
+        recipe: &Recipe,
+        card: &ModelCard,
+    ) -> Result<(), Failure> {
+        let existing = std::fs::read_to_string(output.join("README.md")).ok();
+        let model = outcome.model.config();
+        let card = card.update(existing.as_deref(), model, config, recipe, &outcome.epochs);
         let folder = ModelToSave {
             model: &outcome.model,
             tokenizer: Some(&self.tokenizer),
@@ -136,7 +159,7 @@ impl Job<'_> {
             card: Some(&card),
             dtype: StoredDType::F32,
         };
-        Ok(folder.save(output)?)
+        Ok(write_within(output, |temporary| folder.write_into(temporary))?)
     }
 
     fn prompt(&self) -> &str {

@@ -52,6 +52,12 @@ pub struct JobOptions {
     /// Sequences of one forward pass, instead of the recipe's
     #[arg(long, value_name = "N")]
     pub per_device_batch_size: Option<usize>,
+    /// Write a checkpoint every N steps [default: at the end of every epoch]
+    #[arg(long, value_name = "N")]
+    pub save_steps: Option<usize>,
+    /// Go on from the latest checkpoint in the output folder, if there is one
+    #[arg(long)]
+    pub resume: bool,
     /// How the text begins that the trained model writes
     #[arg(long)]
     pub prompt: Option<String>,
@@ -92,8 +98,10 @@ impl JobOptions {
         let scale = self.scale.or(rehearsal.map(|changes| changes.scale)).unwrap_or(1.0);
         let rates = self.rates.or(rehearsal.map(|changes| changes.rates)).unwrap_or(1.0);
         let mut given = Map::from_iter([("seed".to_string(), json!(self.seed))]);
-        if let Some(batch_size) = batch_size {
-            given.insert("per_device_batch_size".to_string(), json!(batch_size));
+        for (option, value) in
+            [("per_device_batch_size", batch_size), ("save_steps", self.save_steps)]
+        {
+            given.extend(value.map(|value| (option.to_string(), json!(value))));
         }
         let file = RecipeFile::parse("recipe.toml", program.recipe)?;
         let (config, recipe) = file.resolve(&given)?;

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use gpt2_core::Gpt2;
 
 /// Says of every parameter, in the order of the model, whether it is trained: PyTorch's
-/// `requires_grad`.
+/// `requires_grad`. One that the caller has frozen before stays so.
 ///
 /// Of the others no gradient is computed, neither their own nor one that leads to them alone, so
 /// norm, clipping and optimizer pass them over. The model should be off the training device;
@@ -26,7 +26,7 @@ struct Require<'a> {
 impl ModuleMapper for Require<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         self.at += 1;
-        param.set_require_grad(self.is_trained[self.at - 1])
+        if self.is_trained[self.at - 1] { param } else { param.set_require_grad(false) }
     }
 }
 

@@ -121,7 +121,7 @@ impl<'a> Run<'a> {
             if self.stopped || self.is_over() {
                 break;
             }
-            self.step()?;
+            self = self.step()?;
         }
         if self.stopped && self.state.step > 0 {
             self.save()?;
@@ -269,8 +269,9 @@ impl<'a> Run<'a> {
         order[first..last].iter().map(|&row| self.train.example(row)).collect()
     }
 
-    /// One optimizer step.
-    fn step(&mut self) -> Result<()> {
+    /// One optimizer step. By value, so that the optimizer can have the weights to itself and change
+    /// them where they lie.
+    fn step(mut self) -> Result<Self> {
         let start = Instant::now();
         let rows = self.rows()?;
         let rows: Vec<&Example> = rows.iter().map(AsRef::as_ref).collect();
@@ -298,7 +299,7 @@ impl<'a> Run<'a> {
             adam_beta1: planned.adam_beta1,
         };
         if skipped.is_none() {
-            self.model = self.optimizer.step(self.model.clone(), gradients, step);
+            self.model = self.optimizer.step(self.model, gradients, step);
         }
         self.state.step = number;
         if loss.is_finite() {
@@ -322,7 +323,8 @@ impl<'a> Run<'a> {
             tokens_per_second: tokens as f64 / start.elapsed().as_secs_f64(),
             skipped,
         };
-        self.tell(&Event::Step(record))
+        self.tell(&Event::Step(record))?;
+        Ok(self)
     }
 
     /// Evaluates, unless a callback breaks it off.
