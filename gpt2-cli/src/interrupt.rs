@@ -13,6 +13,9 @@ use signal_hook::flag;
 pub struct Interrupt(Arc<AtomicUsize>);
 
 impl Interrupt {
+    /// The signal that stands for a key of the dashboard.
+    pub const KEY: u8 = SIGINT as u8;
+
     /// Listens from now on. A second signal ends the process at once, for those who cannot wait.
     pub fn listen() -> std::io::Result<Self> {
         let (signal, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));

@@ -112,6 +112,12 @@ impl TrainingProgress {
     }
 }
 
+impl Drop for TrainingProgress {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
 impl Callback for TrainingProgress {
     fn on_event(&mut self, event: &Event, model: &Gpt2) -> Result<Control> {
         if !self.quiet {

@@ -10,8 +10,8 @@ use gpt2_core::weights::StoredDType;
 use gpt2_train::checkpoint::checkpoints;
 use gpt2_train::report::{Report, TrainingProgress};
 use gpt2_train::{
-    Callbacks, Control, Dataset, Error, Evaluation, Event, Recipe, Trainer, TrainingConfig,
-    evaluate, recipe_toml, resolved_options,
+    Callback, Callbacks, Control, Dataset, Error, Evaluation, Event, Recipe, Trainer,
+    TrainingConfig, evaluate, recipe_toml, resolved_options,
 };
 
 use super::super::start::Start;
@@ -50,24 +50,26 @@ impl Job<'_> {
         let report = Report::new(&card.name, &card.summary, self.config, self.recipe);
         let (tokenizer, prompts) = (self.start.tokenizer.as_ref(), &self.args.sample_prompt);
         let mut log = run_log(&self.args.output, report, tokenizer, prompts, self.config.seed);
-        let mut progress = TrainingProgress::new(global.quiet);
+        let mut screen = screen(self.args, global)?;
         let outcome = trainer.run(
             self.start.model.clone(),
             self.train,
             self.valid,
-            &mut Callbacks(vec![&mut options, &mut progress, &mut log, &mut stop]),
+            &mut Callbacks(vec![&mut options, &mut *screen, &mut log, &mut stop]),
         );
-        progress.finish();
+        drop(screen);
         if self.args.output.is_dir() {
             log.finish()?;
         }
-        match (outcome, interrupt.signal()) {
-            (Ok(outcome), Some(signal)) if outcome.stopped => {
+        match outcome {
+            Ok(outcome) if outcome.stopped => {
+                // Without a signal it was the dashboard's key.
+                let signal = interrupt.signal().unwrap_or(Interrupt::KEY);
                 let (step, checkpoint) = (outcome.steps, self.last_checkpoint()?);
                 Err(Box::new(Interrupted { signal, step, checkpoint }))
             }
-            (Ok(outcome), _) => Ok(outcome),
-            (Err(error), _) => Err(self.with_checkpoint(error)?),
+            Ok(outcome) => Ok(outcome),
+            Err(error) => Err(self.with_checkpoint(error)?),
         }
     }
 
@@ -125,6 +127,16 @@ impl Job<'_> {
         }
         Ok(())
     }
+}
+
+/// What shows on the terminal how a run goes.
+#[cfg_attr(not(feature = "dashboard"), allow(unused_variables, clippy::unnecessary_wraps))]
+fn screen(args: &TrainArgs, global: &Global) -> Result<Box<dyn Callback>, Failure> {
+    #[cfg(feature = "dashboard")]
+    if args.dashboard {
+        return Ok(Box::new(gpt2_train::report::Dashboard::new()?));
+    }
+    Ok(Box::new(TrainingProgress::new(global.quiet)))
 }
 
 /// The one evaluation of the test part, by the rules of the evaluations before it.

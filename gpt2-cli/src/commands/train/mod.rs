@@ -50,6 +50,10 @@ pub struct TrainArgs {
     /// What the texts in `report.html` begin with, one for each evaluation [default: nothing]
     #[arg(long, value_name = "T")]
     sample_prompt: Vec<String>,
+    /// Burn's dashboard instead of the progress bar
+    #[cfg(feature = "dashboard")]
+    #[arg(long)]
+    dashboard: bool,
     /// Go on from the latest checkpoint in the output folder, if there is one
     #[arg(long)]
     resume: bool,
