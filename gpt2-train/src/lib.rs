@@ -54,6 +54,7 @@ pub mod recipe_file;
 pub mod record;
 pub mod report;
 pub mod schedule;
+mod state;
 pub mod trainer;
 pub mod transfer;
 pub mod unigram;

@@ -10,7 +10,7 @@ use gpt2_core::weights::names::{is_lora, published};
 
 use super::{ADAPTER, ADAPTER_WEIGHTS, BEST, OPTIMIZER, RunIdentity, STATE};
 use crate::optim::AdamW;
-use crate::trainer::RunState;
+use crate::state::RunState;
 use crate::{Error, Result};
 
 /// A run as a checkpoint has it.

@@ -11,7 +11,7 @@ use gpt2_core::weights::{StoredDType, TensorToWrite, write_safetensors, write_te
 
 use super::{ADAPTER, BEST, OPTIMIZER, Place, RunIdentity, STATE};
 use crate::optim::AdamW;
-use crate::trainer::RunState;
+use crate::state::RunState;
 use crate::{Error, Result};
 
 /// A run at the end of a step.

@@ -5,13 +5,13 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use gpt2_core::{Error as CoreError, Gpt2};
 
 use super::checkpointed;
-use super::state::RunState;
 use super::sums::GradientSums;
 use crate::config::TrainingConfig;
 use crate::data::{ClmBatch, Example};
 use crate::objective::clm_loss;
 use crate::optim::require_gradients;
 use crate::precision::ComputeDType;
+use crate::state::RunState;
 use crate::{Result, parallel};
 
 /// Mean loss over the `scored` tokens of all rows, and its gradients with respect to the

@@ -2,17 +2,12 @@
 
 mod checkpointed;
 mod gradients;
-mod loss_scale;
-mod outlier;
 mod run;
-mod skip;
-mod state;
 mod sums;
 
 use gpt2_core::Gpt2;
 
 use self::run::Run;
-pub(crate) use self::state::RunState;
 use crate::Result;
 use crate::callback::Callback;
 use crate::checkpoint::Checkpoints;

@@ -8,7 +8,6 @@ use burn::module::Module;
 use gpt2_core::Gpt2;
 
 use super::gradients::gradients;
-use super::state::RunState;
 use super::{Outcome, Trainer};
 use crate::Result;
 use crate::callback::{Callback, Control};
@@ -19,6 +18,7 @@ use crate::evaluate::evaluate_while;
 use crate::optim::{AdamW, AdamWStep, clip_factors, gradient_norms, total_norm};
 use crate::plan::Plan;
 use crate::record::{EpochRecord, EvaluationRecord, Event, StepRecord};
+use crate::state::RunState;
 
 /// A run under way.
 pub(super) struct Run<'a> {

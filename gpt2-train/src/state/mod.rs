@@ -1,9 +1,13 @@
 //! Where a run is.
 
+mod loss_scale;
+mod outlier;
+mod skip;
+
 use serde::{Deserialize, Serialize};
 
-use super::loss_scale::LossScale;
-use super::outlier::OutlierGuard;
+use self::loss_scale::LossScale;
+use self::outlier::OutlierGuard;
 use crate::record::{EpochRecord, EvaluationRecord};
 
 /// Everything about a run but weights and optimizer; from it alone follows what is done next.

@@ -1,8 +1,8 @@
 //! Whether a step is taken.
 
+use super::RunState;
 use super::loss_scale::LossScale;
 use super::outlier::OutlierGuard;
-use super::state::RunState;
 use crate::config::TrainingConfig;
 use crate::precision::ComputeDType;
 use crate::record::SkipReason;
