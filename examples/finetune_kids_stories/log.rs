@@ -1,7 +1,5 @@
 //! What there is to watch while the model is trained.
 
-use std::fs;
-
 use gpt2_core::Gpt2;
 use gpt2_core::tokenizer::Tokenizer;
 use gpt2_examples::Failure;
@@ -25,14 +23,8 @@ pub fn screen(options: &Options) -> Result<Box<dyn Callback>, Failure> {
     Ok(Box::new(TrainingProgress::new(options.quiet)))
 }
 
-/// A log of the run in the folder that was asked for, with stories as they come to be.
-pub fn log<'a>(
-    options: &Options,
-    card: &ModelCard,
-    tokenizer: &'a Tokenizer,
-) -> Result<Option<RunLog<'a>>, Failure> {
-    let Some(folder) = &options.log else { return Ok(None) };
-    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+/// A log of the run in the output folder, with stories as they come to be.
+pub fn log<'a>(options: &Options, card: &ModelCard, tokenizer: &'a Tokenizer) -> RunLog<'a> {
     let recipe = Recipe::from(&options.training);
     let report = Report::new(&card.name, &card.summary, &options.training, &recipe);
     let prompt = options.prompt.clone();
@@ -48,7 +40,7 @@ pub fn log<'a>(
         ..GenerationConfig::default()
     };
     let sampler = move |model: &Gpt2| stories(model, tokenizer, &prompt, &generation);
-    Ok(Some(RunLog::new(folder, report).with_tensorboard().with_samples(sampler)))
+    RunLog::new(&options.output, report).with_tensorboard().with_samples(sampler)
 }
 
 fn stories(

@@ -12,14 +12,15 @@ mod start;
 use std::path::Path;
 
 use burn::tensor::Device;
+use gpt2_core::folder::write_within;
 use gpt2_core::pretrained::ModelToSave;
 use gpt2_core::weights::StoredDType;
 use gpt2_core::{ModelFolder, device};
 use gpt2_examples::Failure;
 use gpt2_infer::{GenerationConfig, generate};
-use gpt2_train::report::{ModelCard, RunLog, best_epoch, duration, epoch_number, epoch_table};
+use gpt2_train::report::{ModelCard, best_epoch, duration, epoch_number, epoch_table};
 use gpt2_train::unigram::unigram_loss;
-use gpt2_train::{Callbacks, Outcome, Trainer};
+use gpt2_train::{Callbacks, Checkpoints, Outcome, Recipe, Resume, Trainer};
 
 use log::{log, screen};
 use options::Options;
@@ -40,31 +41,49 @@ fn run(options: &Options) -> Result<(), Failure> {
 
     let card = card(options, &start, unigram);
     let mut screen = screen(options)?;
-    let mut log = log(options, &card, &start.tokenizer)?;
-    let mut callbacks = Callbacks(vec![screen.as_mut()]);
-    if let Some(log) = &mut log {
-        callbacks.0.push(log);
-    }
+    let mut log = log(options, &card, &start.tokenizer);
+    let trainer = trainer.with_checkpoints(checkpoints(options, &start));
+    let mut callbacks = Callbacks(vec![screen.as_mut(), &mut log]);
     let outcome =
         trainer.run(start.model.clone(), &start.train, Some(&start.valid), &mut callbacks);
     drop(screen);
-    let finished = log.as_mut().map_or(Ok(()), RunLog::finish);
     let outcome = outcome?;
-    finished?;
+    log.finish()?;
     println!("{}", epoch_table(&outcome.epochs));
     report(&outcome, unigram);
 
-    let card = card.render(config, &options.training, &outcome.epochs);
-    ModelToSave {
+    save(options, &start, &outcome, &card)?;
+    println!("Saved {}.\n", options.output.display());
+    write_stories(&options.output, options, &device)
+}
+
+fn checkpoints(options: &Options, start: &Start) -> Checkpoints {
+    Checkpoints {
+        resume: if options.resume { Resume::Latest } else { Resume::No },
+        tokenizer: Some(start.tokenizer.clone()),
+        ..Checkpoints::new(options.output.join("checkpoints"))
+    }
+}
+
+/// Puts the model's files beside checkpoints and log; the text of an earlier card is its owner's.
+fn save(
+    options: &Options,
+    start: &Start,
+    outcome: &Outcome,
+    card: &ModelCard,
+) -> Result<(), Failure> {
+    let existing = std::fs::read_to_string(options.output.join("README.md")).ok();
+    let (model, training) = (outcome.model.config(), &options.training);
+    let recipe = Recipe::from(training);
+    let card = card.update(existing.as_deref(), model, training, &recipe, &outcome.epochs);
+    let files = ModelToSave {
         model: &outcome.model,
         tokenizer: Some(&start.tokenizer),
         generation_config: None,
         card: Some(&card),
         dtype: StoredDType::F32,
-    }
-    .save(&options.output)?;
-    println!("Saved {}.\n", options.output.display());
-    write_stories(&options.output, options, &device)
+    };
+    Ok(write_within(&options.output, |folder| files.write_into(folder))?)
 }
 
 fn report(outcome: &Outcome, unigram: f64) {

@@ -16,13 +16,13 @@ pub struct Options {
     /// embedded corpus]
     #[arg(long, num_args = 1.., value_name = "FILES")]
     pub data: Vec<PathBuf>,
-    /// Folder to write the model to
+    /// Folder to write: the model, checkpoints, and what there is to watch meanwhile (`report.html`,
+    /// `metrics.jsonl`, TensorBoard's event files)
     #[arg(long, default_value = "kids-stories-model", value_name = "DIR")]
     pub output: PathBuf,
-    /// Folder, made where it is missing, to watch the run in: `report.html`, `metrics.jsonl`, a
-    /// story for each evaluation, TensorBoard's event files [default: none]
-    #[arg(long, value_name = "DIR")]
-    pub log: Option<PathBuf>,
+    /// Go on from the latest checkpoint in the output folder, if there is one
+    #[arg(long)]
+    pub resume: bool,
     /// Share of the stories that is held out
     #[arg(long, default_value_t = 0.1, value_name = "X")]
     pub valid_fraction: f64,
