@@ -94,3 +94,43 @@ fn gelu_equals_its_formula() {
         assert_eq!(x.narrow(0, 10_001, 1).into_scalar::<f32>(), -1e30, "the input is left alone");
     }
 }
+
+/// Derivatives at -3, -1.25, -0.5, 0.25, 0.75 and 2.5, of `ACT2FN` in PyTorch's f64.
+const DERIVATIVES: [(Activation, [f32; 6]); 6] = [
+    (
+        Activation::Gelu,
+        [-0.011_945_65, -0.122_661_58, 0.132_504_88, 0.695_373_35, 0.999_225_7, 1.037_611_1],
+    ),
+    (
+        Activation::GeluNew,
+        [-0.011_584_17, -0.122_492_63, 0.132_630_1, 0.695_354_1, 0.998_938_26, 1.037_951_6],
+    ),
+    (
+        Activation::QuickGelu,
+        [-0.024_548_32, -0.095_916_12, 0.120_778_09, 0.706_500_44, 0.999_571_53, 1.044_718_7],
+    ),
+    (Activation::Relu, [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]),
+    (
+        Activation::Silu,
+        [-0.088_104_11, 0.006_319_16, 0.260_038_8, 0.623_71, 0.842_599_94, 1.099_401_1],
+    ),
+    (
+        Activation::Tanh,
+        [0.009_866_04, 0.280_414_87, 0.786_447_73, 0.940_014_85, 0.596_585_8, 0.026_592_23],
+    ),
+];
+
+#[test]
+fn derivatives_of_activations_equal_pytorch() {
+    for device in devices() {
+        let x = Tensor::<1>::from_floats([-3.0, -1.25, -0.5, 0.25, 0.75, 2.5], &device);
+        for (function, expected) in DERIVATIVES {
+            let leaf = x.clone().autodiff().require_grad();
+            let gradients = ops::activate(leaf.clone(), function).sum().backward();
+            let found: Vec<f32> = leaf.grad(&gradients).unwrap().try_into_vec_as().unwrap();
+            for (found, expected) in found.iter().zip(expected) {
+                assert!((found - expected).abs() < 2e-6, "{function:?}: {found} is not {expected}");
+            }
+        }
+    }
+}
