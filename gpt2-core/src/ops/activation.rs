@@ -2,8 +2,6 @@
 
 use std::f64::consts::FRAC_1_SQRT_2;
 
-#[cfg(feature = "flex")]
-use burn::tensor::Device;
 use burn::tensor::{Tensor, activation};
 
 use crate::config::Activation;
@@ -30,14 +28,10 @@ pub fn activate<const D: usize>(x: Tensor<D>, function: Activation) -> Tensor<D>
 
 /// `x / 2 * (1 + erf(x / sqrt(2)))`.
 ///
-/// Burn's own is used where nothing is differentiated, and on `flex`, which has the derivative of this
-/// function; its backends else have that of the tanh approximation, which is off by up to 1e-3.
+/// Burn's own is used where nothing is differentiated: on most backends its derivative is that of the
+/// tanh approximation, which is off by up to 1e-3.
 fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    #[cfg(feature = "flex")]
-    let is_exact = !x.is_autodiff() || x.device().inner() == Device::flex();
-    #[cfg(not(feature = "flex"))]
-    let is_exact = !x.is_autodiff();
-    if is_exact {
+    if !x.is_autodiff() {
         return activation::gelu(x);
     }
     let twice = (x.clone() * FRAC_1_SQRT_2).erf() + 1.0;
