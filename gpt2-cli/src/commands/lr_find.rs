@@ -1,5 +1,6 @@
 //! `gpt2 lr-find`.
 
+use std::fs::create_dir_all;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -77,6 +78,9 @@ pub fn run(args: &LrFindArgs, global: &Global) -> Outcome {
     progress.finish();
     let sweep = sweep?;
     if let Some(file) = &args.output {
+        if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            create_dir_all(folder).map_err(gpt2_train::Error::io("create", folder))?;
+        }
         write_file(file, lr_plot(&sweep)?.as_bytes())?;
     }
     let suggestions = sweep.suggestions();

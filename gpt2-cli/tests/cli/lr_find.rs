@@ -23,7 +23,8 @@ fn with<'a>(args: &'a [String], more: &[&'a str]) -> Vec<&'a str> {
 fn a_sweep_gives_points_and_suggestions_and_a_plot() {
     let place = Place::new();
     let args = args(&place);
-    let sweep = ["--num-it", "40", "--start-lr", "1e-6", "--end-lr", "1", "--output", "lr.svg"];
+    let sweep =
+        ["--num-it", "40", "--start-lr", "1e-6", "--end-lr", "1", "--output", "plots/lr.svg"];
     let found = place.json(&with(&args, &sweep));
     assert_eq!(keys(&found), ["end", "points", "suggestions"]);
     assert_eq!(keys(&found["points"][0]), ["learning_rate", "loss", "smoothed_loss"]);
@@ -32,10 +33,10 @@ fn a_sweep_gives_points_and_suggestions_and_a_plot() {
     assert_eq!((points.len(), &found["end"]), (40, &Value::from("complete")));
     let valley = found["suggestions"]["valley"].as_f64().unwrap();
     assert!(points.iter().any(|point| point["learning_rate"] == valley));
-    let svg = fs::read_to_string(place.path("lr.svg")).unwrap();
+    let svg = fs::read_to_string(place.path("plots/lr.svg")).unwrap();
     assert!(svg.starts_with("<svg ") && svg.contains(&format!("valley {valley:.2e}")), "{svg}");
     // Nothing else was written.
-    assert_eq!(place.names(), ["lr.svg", "stories.txt"]);
+    assert_eq!(place.names(), ["plots", "stories.txt"]);
 }
 
 #[test]
