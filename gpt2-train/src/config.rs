@@ -91,7 +91,8 @@ pub struct TrainingConfig {
     /// Write a checkpoint every N steps [default: at the end of every epoch]
     #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
     pub save_steps: Option<usize>,
-    /// Checkpoints to keep, the latest ones
+    /// Checkpoints to keep, the latest ones; with `--load-best-model-at-end` that of the best
+    /// evaluation is kept too, in place of the oldest of them
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", default_value_t = 2))]
     pub save_total_limit: usize,
     /// Stop after N evaluations without a better loss

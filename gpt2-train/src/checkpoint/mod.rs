@@ -133,9 +133,20 @@ impl Place {
         self.folder.join(format!("{PREFIX}{step}"))
     }
 
-    /// Removes all but the latest `keep` checkpoints.
-    pub fn prune(&self, keep: usize) -> Result<()> {
-        let found = checkpoints(&self.folder)?;
+    /// Removes all but the latest `keep` checkpoints, among which that of step `best` counts as the
+    /// latest but one: it is kept beside the latest even where `keep` is 1.
+    ///
+    /// Source: `rotate_checkpoints` of `transformers`' `Trainer`.
+    pub fn prune(&self, keep: usize, best: Option<usize>) -> Result<()> {
+        let mut found = checkpoints(&self.folder)?;
+        let mut keep = keep;
+        let is_older = |at: &usize| *at + 1 < found.len();
+        let place = found.iter().position(|(step, _)| Some(*step) == best).filter(is_older);
+        if let Some(place) = place {
+            let last_but_one = found.len() - 2;
+            found[place..=last_but_one].rotate_left(1);
+            keep = keep.max(2);
+        }
         let excess = found.len().saturating_sub(keep);
         found[..excess].iter().try_for_each(|(_, path)| remove(path))
     }

@@ -211,7 +211,8 @@ impl<'a> Run<'a> {
             optimizer: &self.optimizer,
             best: self.best.as_ref(),
         })?;
-        place.prune(self.config.save_total_limit)?;
+        let best = self.state.best.filter(|_| self.config.load_best_model_at_end);
+        place.prune(self.config.save_total_limit, best.map(|best| best.step))?;
         self.saved = Some((step, checkpoint.clone()));
         self.tell(&Event::Saved { step, checkpoint })
     }

@@ -249,6 +249,29 @@ fn checkpoints_come_with_epochs_or_steps_and_the_latest_are_kept() {
     assert_eq!(steps(finished(&often).0.path()), [6, 9, 10]);
 }
 
+/// As `save_total_limit` of `transformers` with `load_best_model_at_end`.
+#[test]
+fn the_checkpoint_of_the_best_evaluation_is_kept_beside_the_latest() {
+    // Another order of the same tokens, at which the model gets worse and worse.
+    let stream: Vec<u32> = (0..40).rev().collect();
+    let valid = Dataset::new("validation", blocks(&[stream], None, 8), &config()).unwrap();
+    let often = TrainingConfig { save_steps: Some(2), eval_steps: Some(2), ..options() };
+    let kept = |save_total_limit, load_best_model_at_end| {
+        let place = tempfile::tempdir().unwrap();
+        let options = TrainingConfig { save_total_limit, load_best_model_at_end, ..often.clone() };
+        let trainer = trainer(&options, &Recipe::from(&options))
+            .with_checkpoints(at(place.path(), Resume::No));
+        let outcome = trainer.run(model(), &data(18), Some(&valid), &mut NoCallback).unwrap();
+        assert_eq!(outcome.best.unwrap().0.step, 2);
+        steps(place.path())
+    };
+    assert_eq!(kept(1, true), [2, 10]);
+    assert_eq!(kept(2, true), [2, 10]);
+    assert_eq!(kept(3, true), [2, 8, 10]);
+    assert_eq!(kept(1, false), [10]);
+    assert_eq!(kept(3, false), [6, 8, 10]);
+}
+
 #[test]
 fn a_callback_can_ask_for_a_checkpoint() {
     let place = tempfile::tempdir().unwrap();
