@@ -58,8 +58,10 @@ impl Job<'_> {
             &mut Callbacks(vec![&mut options, &mut progress, &mut log, &mut stop]),
         );
         progress.finish();
-        if self.args.output.is_dir() {
-            log.finish()?;
+        let logged = log.finish();
+        if outcome.is_ok() {
+            // What ended a run that failed says more than that its page cannot be written either.
+            logged?;
         }
         match (outcome, interrupt.signal()) {
             (Ok(outcome), Some(signal)) if outcome.stopped => {
