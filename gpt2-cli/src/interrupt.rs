@@ -4,9 +4,15 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+
+/// How often the first signal is looked for, and for how long a further one is taken for the same: `timeout`
+/// and wrappers that hand signals on send each twice, to the process and to its group.
+const TWIN: Duration = Duration::from_millis(200);
 
 /// Whether the process has been asked to end.
 #[derive(Debug, Clone)]
@@ -16,15 +22,24 @@ impl Interrupt {
     /// The signal that stands for a key of the dashboard.
     pub const KEY: u8 = SIGINT as u8;
 
-    /// Listens from now on. A second signal ends the process at once, for those who cannot wait.
+    /// Listens from now on. A second signal, a moment later, ends the process at once, for those who cannot
+    /// wait.
     pub fn listen() -> std::io::Result<Self> {
-        let (signal, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (signal, is_armed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         for number in [SIGINT, SIGTERM] {
-            flag::register_conditional_shutdown(number, 128 + number, asked.clone())?;
-            flag::register(number, asked.clone())?;
+            flag::register_conditional_shutdown(number, 128 + number, is_armed.clone())?;
             flag::register_usize(number, signal.clone(), number as usize)?;
         }
-        Ok(Self(signal))
+        let interrupt = Self(signal);
+        let waiting = interrupt.clone();
+        thread::Builder::new().name("interrupt".to_string()).spawn(move || {
+            while waiting.signal().is_none() {
+                thread::sleep(TWIN);
+            }
+            thread::sleep(TWIN);
+            is_armed.store(true, Ordering::Relaxed);
+        })?;
+        Ok(interrupt)
     }
 
     /// The signal that came, if one did.

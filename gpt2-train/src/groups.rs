@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
+/// No model has as many blocks; each group has its learning rate at every step.
+const MOST_BLOCKS: usize = 1 << 16;
+
 /// Parameters in groups, from the one that is unfrozen last to the one that is trained first.
 ///
 /// No groups at all is one group of everything.
@@ -21,7 +24,7 @@ pub enum LayerGroups {
     /// embeddings, last LayerNorm, and the head where it has weights of its own. A model of any
     /// depth has them; with fewer blocks than groups some are empty.
     Blocks {
-        /// Groups of blocks, at least 1.
+        /// Groups of blocks, 1 to 65,536.
         blocks: usize,
     },
 }
@@ -36,10 +39,12 @@ impl LayerGroups {
     /// Checks the number of groups.
     ///
     /// # Errors
-    /// [`Error::Option`] for no group of blocks.
+    /// [`Error::Option`] for no group of blocks, or more than 65,536.
     pub fn validate(&self) -> Result<()> {
         match self {
-            Self::Blocks { blocks: 0 } => Err(Error::option("blocks", 0, "at least 1")),
+            Self::Blocks { blocks } if !(1..=MOST_BLOCKS).contains(blocks) => {
+                Err(Error::option("blocks", blocks, format!("1 to {MOST_BLOCKS}")))
+            }
             _ => Ok(()),
         }
     }
@@ -122,7 +127,11 @@ mod tests {
         assert_eq!(of_blocks(4, 3), [0, 0, 1, 2]);
         assert_eq!(of_blocks(2, 3), [0, 1]);
         assert_eq!(of_blocks(5, 1), [0; 5]);
-        assert!(LayerGroups::Blocks { blocks: 0 }.validate().is_err());
+        for blocks in [0, MOST_BLOCKS + 1, usize::MAX] {
+            let message = LayerGroups::Blocks { blocks }.validate().unwrap_err().to_string();
+            assert!(message.contains("1 to 65536"), "{message}");
+        }
+        LayerGroups::Blocks { blocks: MOST_BLOCKS }.validate().unwrap();
     }
 
     #[test]

@@ -145,6 +145,22 @@ fn signals_save_and_end_with_their_exit_codes() {
 }
 
 #[test]
+fn a_signal_that_comes_twice_at_once_is_one() {
+    let place = Place::new();
+    let mut child = start(&place, "run", &[]);
+    assert!(wait_for_lines(&place, "run", &mut child, 2));
+    // As `timeout` sends it: to the process, and to its group.
+    for _ in 0..3 {
+        send(&child, "-TERM");
+    }
+    let ran = child.wait_with_output().unwrap();
+    assert_eq!(ran.status.code(), Some(143));
+    let message = String::from_utf8(ran.stderr).unwrap();
+    assert!(message.contains("interrupted after step"), "{message:?}");
+    finish(&place, "run", &["--resume"]);
+}
+
+#[test]
 fn another_run_is_refused_and_an_unfinished_one_is_kept() {
     let place = Place::new();
     finish(&place, "run", &[]);
@@ -154,8 +170,13 @@ fn another_run_is_refused_and_an_unfinished_one_is_kept() {
             args.iter().map(String::as_str).chain(options.iter().copied()).collect();
         place.refused(&args, parts);
     };
+    let report = || fs::read_to_string(place.path("run/report.html")).unwrap();
+    let before = report();
     refused(&["--resume", "--seed", "7"], &["`training.seed` is 42, expected 7"]);
     refused(&["--resume", "--num-train-epochs", "7"], &["`training.num_train_epochs` is 3"]);
+    refused(&["--resume", "--dropout", "0.5"], &["`training.dropout` is null, expected 0.5"]);
+    refused(&["--resume", "--lora-r", "2"], &["`training.lora_r` is null, expected 2"]);
+    assert_eq!(report(), before, "a refused run wrote a page");
     finish(&place, "run", &["--resume"]);
     finish(&place, "run", &["--resume-from-checkpoint", "run/checkpoints/checkpoint-36"]);
     // A finished run may be replaced, an unfinished one is still worth something.

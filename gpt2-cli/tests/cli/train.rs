@@ -94,6 +94,16 @@ fn the_output_is_a_whole_model_folder_with_its_history() {
 }
 
 #[test]
+fn a_card_that_is_no_utf8_stays_as_it_is() {
+    let place = Place::new();
+    let mine = b"# Mein Modell, f\xfcr dich\n";
+    fine_tune(&place, "tuned", &["--max-steps", "1"]);
+    place.write("tuned/README.md", mine);
+    fine_tune(&place, "tuned", &["--max-steps", "1"]);
+    assert_eq!(fs::read(place.path("tuned/README.md")).unwrap(), mine);
+}
+
+#[test]
 fn metrics_hold_a_line_for_every_step_and_evaluation() {
     let place = Place::new();
     let options = ["--valid-fraction", "0.25", "--max-steps", "6", "--eval-steps", "2"];

@@ -69,6 +69,8 @@ pub struct RunLog<'a> {
     samples: Option<Samples<'a>>,
     tensorboard: Option<TensorBoardWriter>,
     report: Report,
+    /// Whether the run has begun: what earlier ones left is only then no longer of use.
+    has_started: bool,
     written: Instant,
 }
 
@@ -84,6 +86,7 @@ impl<'a> RunLog<'a> {
             samples: None,
             tensorboard: None,
             report,
+            has_started: false,
             written: Instant::now(),
             folder,
         }
@@ -108,12 +111,12 @@ impl<'a> RunLog<'a> {
     }
 
     /// Writes the page for the last time. To be called after a run that has failed too, whose page
-    /// then has its last steps.
+    /// then has its last steps. A run that was refused before it began leaves the page that is there.
     ///
     /// # Errors
     /// [`gpt2_core::Error::Io`] when it cannot be written.
     pub fn finish(&mut self) -> Result<()> {
-        self.write_page()
+        if self.has_started { self.write_page() } else { Ok(()) }
     }
 
     fn samples_path(&self) -> PathBuf {
@@ -157,6 +160,7 @@ impl Callback for RunLog<'_> {
     fn on_event(&mut self, event: &Event, model: &Gpt2) -> Result<Control> {
         if let Event::Started { .. } = event {
             create_dir_all(&self.folder).map_err(Error::io("create", &self.folder))?;
+            self.has_started = true;
         }
         self.metrics.note(event)?;
         if let Some(tensorboard) = &mut self.tensorboard {

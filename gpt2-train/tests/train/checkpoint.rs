@@ -329,7 +329,7 @@ fn another_run_is_refused_with_the_field_that_differs() {
         (TrainingConfig { seed: 7, ..options() }, "`training.seed` is 42, expected 7"),
         (
             TrainingConfig { dropout: Some(0.5), ..options() },
-            "`config.attn_pdrop` is 0.1, expected",
+            "`training.dropout` is null, expected 0.5",
         ),
         (
             TrainingConfig { eval_steps: None, ..options() },
@@ -368,7 +368,13 @@ fn how_often_and_how_many_are_saved_may_change() {
 #[test]
 fn a_damaged_checkpoint_names_the_file() {
     type Damage = fn(&Path);
-    let cases: [(&str, Damage, &str); 5] = [
+    let cut: Damage = |path| {
+        let text = fs::read_to_string(path).unwrap();
+        let best = text.find("[best]").unwrap();
+        fs::write(path, &text[..best]).unwrap();
+    };
+    let cases: [(&str, Damage, &str); 6] = [
+        ("trainer_state.toml", cut, "trainer_state.toml, line 1: damaged"),
         ("trainer_state.toml", |path| fs::write(path, "step = \"x\"").unwrap(), "line 1"),
         ("run.json", |path| fs::write(path, "{").unwrap(), "not JSON"),
         ("optimizer.safetensors", |path| fs::write(path, "short").unwrap(), "malformed"),

@@ -72,7 +72,8 @@ fn groups_are_lists_of_modules_or_a_number_of_blocks() {
     let written = recipe_toml(&config, &recipe).unwrap();
     assert_eq!(resolve(&written, json!({})).unwrap().1, recipe, "{written}");
     for (groups, part) in [
-        ("groups = { blocks = 0 }", "`blocks` is 0, expected at least 1"),
+        ("groups = { blocks = 0 }", "`blocks` is 0, expected 1 to 65536"),
+        ("groups = { blocks = 9223372036854775807 }", "`blocks` is 9223372036854775807, expected"),
         ("groups = { parts = 2 }", "line 2: `groups` is neither"),
         ("groups = 3", "line 2: `groups` is neither"),
         ("groups = { blocks = 1 }", "`frozen_groups` is 2, expected less than"),

@@ -133,6 +133,15 @@ fn a_run_that_was_killed_and_went_on_leaves_what_an_uninterrupted_one_does() {
 }
 
 #[test]
+fn a_run_that_is_refused_leaves_the_page_of_the_one_before() {
+    let home = tempfile::tempdir().unwrap();
+    tell(home.path(), " tidur", &[started(0, 1), step(1), evaluated(1, 2.0), epoch(1, 2.0)]);
+    let before = page(home.path());
+    tell(home.path(), "", &[]);
+    assert_eq!(page(home.path()), before);
+}
+
+#[test]
 fn a_perplexity_that_is_no_number_is_read_back() {
     let home = tempfile::tempdir().unwrap();
     tell(home.path(), "", &[started(0, 1), step(1), evaluated(1, 800.0)]);

@@ -1,6 +1,7 @@
 //! A run, from its first step to the model folder.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use gpt2_core::Gpt2;
@@ -58,8 +59,10 @@ impl Job<'_> {
             &mut Callbacks(vec![&mut options, &mut *screen, &mut log, &mut stop]),
         );
         drop(screen);
-        if self.args.output.is_dir() {
-            log.finish()?;
+        let logged = log.finish();
+        if outcome.is_ok() {
+            // What ended a run that failed says more than that its page cannot be written either.
+            logged?;
         }
         match outcome {
             Ok(outcome) if outcome.stopped => {
@@ -105,20 +108,20 @@ impl Job<'_> {
     /// Writes the files of the model, the adapter beside it where there is one.
     pub fn write_model(&self, folder: &Path, outcome: &gpt2_train::Outcome) -> Outcome {
         let (model, start) = (&outcome.model, self.start);
-        // The text of an earlier card is its owner's.
-        let existing = fs::read_to_string(self.args.output.join("README.md")).ok();
-        let card = card(self.args).update(
-            existing.as_deref(),
-            model.config(),
-            self.config,
-            self.recipe,
-            &outcome.epochs,
-        );
+        // The text of an earlier card is its owner's; one that cannot be read as text stays as it is.
+        let existing = match fs::read_to_string(self.args.output.join("README.md")) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Some(None),
+            other => other.ok().map(Some),
+        };
+        let card = existing.map(|existing| {
+            let (config, epochs) = (model.config(), &outcome.epochs);
+            card(self.args).update(existing.as_deref(), config, self.config, self.recipe, epochs)
+        });
         let files = ModelToSave {
             model,
             tokenizer: start.tokenizer.as_ref(),
             generation_config: start.generation_config.as_ref(),
-            card: Some(&card),
+            card: card.as_deref(),
             dtype: StoredDType::F32,
         };
         files.write_into(folder)?;
