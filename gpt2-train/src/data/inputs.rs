@@ -14,7 +14,7 @@ use crate::{Error, Result};
 ///   for the files that match, in the order of their paths.
 ///
 /// # Errors
-/// [`Error::Data`] for a folder or pattern that stands for no file, or a pattern that is none; [`Error::Io`] for a path
+/// [`Error::Data`] for a device, a folder or pattern that stands for no file, or a pattern that is none; [`Error::Io`] for a path
 /// that is not there and a folder that cannot be read.
 ///
 /// # Example
@@ -27,6 +27,10 @@ pub fn find_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     for path in paths {
         match fs::metadata(path) {
             Ok(found) if found.is_dir() => files.extend(files_below(path)?),
+            // Some of them, as /dev/zero, have no end.
+            Ok(found) if is_device(&found) => {
+                return Err(Error::data(path, None, "a device, expected a file or a folder"));
+            }
             Ok(_) => files.push(path.clone()),
             Err(error) => match path.to_str().filter(|text| text.contains(['*', '?', '['])) {
                 Some(pattern) => files.extend(matches(path, pattern)?),
@@ -35,6 +39,16 @@ pub fn find_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(files)
+}
+
+#[cfg(unix)]
+fn is_device(found: &fs::Metadata) -> bool {
+    std::os::unix::fs::FileTypeExt::is_char_device(&found.file_type())
+}
+
+#[cfg(not(unix))]
+fn is_device(_found: &fs::Metadata) -> bool {
+    false
 }
 
 fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -103,6 +117,13 @@ mod tests {
         let given: Vec<PathBuf> = given.iter().map(|name| root.path().join(name)).collect();
         let name = |path: PathBuf| path.strip_prefix(root.path()).unwrap().display().to_string();
         Ok(find_files(&given)?.into_iter().map(name).collect())
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_without_an_end_is_refused() {
+        let error = find_files(&["/dev/zero".into()]).unwrap_err().to_string();
+        assert!(error.contains("/dev/zero: a device, expected a file"), "{error}");
     }
 
     #[test]
