@@ -63,6 +63,8 @@ pub fn parse_jsonl(name: &Path, text: &str) -> Result<Vec<Document>> {
 }
 
 fn parse_record(path: &Path, number: usize, line: &str) -> Result<Document> {
+    // Some editors begin a file with a byte order mark.
+    let line = if number == 1 { line.trim_start_matches('\u{feff}') } else { line };
     let record: Record = serde_json::from_str(line)
         .map_err(|error| Error::data(path, number, format!("not a JSON record: {error}")))?;
     match record {
@@ -283,7 +285,7 @@ mod tests {
     #[test]
     fn json_lines_hold_text_or_tokens() {
         let lines =
-            b"{\"text\": \"a\", \"title\": 1}\n\n{\"input_ids\": [1, 2], \"labels\": [-100, 2]}\n";
+            b"\xef\xbb\xbf{\"text\": \"a\", \"title\": 1}\n\n{\"input_ids\": [1, 2], \"labels\": [-100, 2]}\n";
         let (_folder, path) = file("a.jsonl", lines);
         let example = Example { input_ids: vec![1, 2], labels: Some(vec![-100, 2]) };
         let expected = [Document::Text("a".to_string()), Document::Tokens(example)];
