@@ -3,12 +3,14 @@
 //! A checkpoint is a folder `checkpoint-STEP` that appears whole or not at all. It holds the model as
 //! a model folder does (with LoRA the adapter, and not its base), `optimizer.safetensors` (both moments of every parameter), `best.safetensors`
 //! (the weights of the best evaluation, unless they are the current ones), `trainer_state.toml`
-//! (where the run is) and `run.json` (what run it is: options, recipe, data, versions).
+//! (where the run is), `run.json` (what run it is: options, recipe, data, versions) and
+//! `checksums.json`.
 //!
 //! The order of the data and the masks of dropout are functions of the seed and the step, so there is
 //! no random state to keep; on the same device with the same number of threads, a run that goes on
 //! computes bit for bit what it would have computed.
 
+mod checksums;
 mod identity;
 mod read;
 mod write;

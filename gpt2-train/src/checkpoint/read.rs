@@ -7,9 +7,8 @@ use burn::tensor::{Tensor, TensorData};
 use gpt2_core::Gpt2;
 use gpt2_core::weights::Checkpoint;
 use gpt2_core::weights::names::{is_lora, published};
-use xxhash_rust::xxh3::xxh3_128;
 
-use super::{ADAPTER, ADAPTER_WEIGHTS, BEST, OPTIMIZER, RunIdentity, STATE};
+use super::{ADAPTER, ADAPTER_WEIGHTS, BEST, OPTIMIZER, RunIdentity, STATE, checksums};
 use crate::optim::AdamW;
 use crate::state::RunState;
 use crate::{Error, Result};
@@ -40,6 +39,7 @@ impl Restored {
         optimizer: &mut AdamW,
     ) -> Result<Self> {
         let changes = identity.check(path)?;
+        checksums::check(path)?;
         let state = read_state(&path.join(STATE))?;
         let file = match model.lora() {
             None => Checkpoint::open(path)?,
@@ -61,23 +61,10 @@ impl Restored {
 
 pub(super) fn read_state(path: &Path) -> Result<RunState> {
     let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-    // What is optional may be cut off without a trace in the syntax.
-    let (first, rest) = text.split_once('\n').unwrap_or_default();
-    let expected = checksum_line(rest);
-    if first != expected {
-        let reason =
-            format!("damaged: the first line is {first:?}, of the rest follows {expected:?}");
-        return Err(Error::data(path, 1, reason));
-    }
     toml::from_str(&text).map_err(|error| {
         let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
         Error::data(path, line, error.message())
     })
-}
-
-/// The first line of a state, a comment to TOML: a hash of the rest.
-pub(super) fn checksum_line(state: &str) -> String {
-    format!("# XXH3-128 of the lines below: {:032x}", xxh3_128(state.as_bytes()))
 }
 
 /// A model like `like` with the values of a file, which with LoRA holds LoRA's alone.

@@ -9,8 +9,7 @@ use gpt2_core::pretrained::ModelToSave;
 use gpt2_core::weights::names::is_lora;
 use gpt2_core::weights::{StoredDType, TensorToWrite, write_safetensors, write_tensors};
 
-use super::read::checksum_line;
-use super::{ADAPTER, BEST, OPTIMIZER, Place, RunIdentity, STATE};
+use super::{ADAPTER, BEST, OPTIMIZER, Place, RunIdentity, STATE, checksums};
 use crate::optim::AdamW;
 use crate::state::RunState;
 use crate::{Error, Result};
@@ -47,9 +46,9 @@ impl Place {
             }
             let state = toml::to_string(snapshot.state)
                 .map_err(|error| Error::data(&folder.join(STATE), None, error))?;
-            let state = format!("{}\n{state}", checksum_line(&state));
             write_file(folder.join(STATE), state.as_bytes())?;
-            snapshot.identity.write(folder)
+            snapshot.identity.write(folder)?;
+            checksums::write(folder)
         })?;
         Ok(path)
     }

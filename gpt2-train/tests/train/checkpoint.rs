@@ -373,13 +373,21 @@ fn a_damaged_checkpoint_names_the_file() {
         let best = text.find("[best]").unwrap();
         fs::write(path, &text[..best]).unwrap();
     };
-    let cases: [(&str, Damage, &str); 6] = [
-        ("trainer_state.toml", cut, "trainer_state.toml, line 1: damaged"),
-        ("trainer_state.toml", |path| fs::write(path, "step = \"x\"").unwrap(), "line 1"),
+    let flip: Damage = |path| {
+        let mut bytes = fs::read(path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(path, bytes).unwrap();
+    };
+    let remove: Damage = |path| fs::remove_file(path).unwrap();
+    let cases: [(&str, Damage, &str); 8] = [
+        ("trainer_state.toml", cut, "trainer_state.toml: damaged"),
         ("run.json", |path| fs::write(path, "{").unwrap(), "not JSON"),
-        ("optimizer.safetensors", |path| fs::write(path, "short").unwrap(), "malformed"),
-        ("optimizer.safetensors", |path| fs::remove_file(path).unwrap(), "cannot"),
-        ("model.safetensors", |path| fs::remove_file(path).unwrap(), "no model.safetensors"),
+        ("checksums.json", |path| fs::write(path, "[]").unwrap(), "no checksums"),
+        ("checksums.json", remove, "cannot read"),
+        ("optimizer.safetensors", |path| fs::write(path, "short").unwrap(), "damaged"),
+        ("optimizer.safetensors", remove, "cannot read"),
+        ("model.safetensors", flip, "model.safetensors: damaged"),
+        ("model.safetensors", remove, "cannot read"),
     ];
     for (file, damage, part) in cases {
         let (place, _) = finished(&options());
