@@ -75,6 +75,7 @@ impl Dashboard {
                     screen.update_epoch(record.epoch.floor() as usize);
                 }
             }
+            Event::Resumed { .. } | Event::Saved { .. } => {}
         }
     }
 
