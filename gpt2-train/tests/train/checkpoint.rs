@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gpt2_core::{Gpt2, Gpt2Config, ModelFolder, device};
+use gpt2_core::{Gpt2, ModelFolder, device};
 use gpt2_train::checkpoint::checkpoints;
 use gpt2_train::data::blocks;
 use gpt2_train::record::{EpochRecord, EvaluationRecord, StepRecord};
@@ -12,26 +12,7 @@ use gpt2_train::{
     Recipe, Result, Resume, Schedule, Stage, StageLength, Trainer, TrainingConfig,
 };
 
-fn config() -> Gpt2Config {
-    Gpt2Config {
-        vocab_size: 40,
-        n_positions: 8,
-        n_embd: 16,
-        n_layer: 2,
-        n_head: 2,
-        ..Gpt2Config::gpt2()
-    }
-}
-
-fn model() -> Gpt2 {
-    Gpt2::init(&config(), 1, &device::best().unwrap()).unwrap()
-}
-
-fn data(rows: usize) -> Dataset {
-    let stream: Vec<u32> =
-        std::iter::successors(Some(1u32), |id| Some((id * 7 + 3) % 40)).take(8 * rows).collect();
-    Dataset::new("training", blocks(&[stream], None, 8), &config()).unwrap()
-}
+use super::support::SMALL;
 
 /// Dropout, accumulation, evaluations inside epochs, and a best model that is not the last.
 fn options() -> TrainingConfig {
@@ -110,12 +91,16 @@ fn at(folder: &Path, resume: Resume) -> Checkpoints {
 /// Runs to the event of this number, which stops the run, or to the end.
 fn run(trainer: &Trainer, stop_at: usize) -> (Outcome, Vec<Line>) {
     let (mut lines, mut count) = (Vec::new(), 0);
-    let outcome =
-        trainer.run(model(), &data(18), Some(&data(6)), &mut |event: &Event, _: &Gpt2| {
+    let outcome = trainer.run(
+        SMALL.model(),
+        &SMALL.data(18),
+        Some(&SMALL.data(6)),
+        &mut |event: &Event, _: &Gpt2| {
             lines.extend(line(event));
             count += 1;
             Ok(if count == stop_at { Control::Stop } else { Control::Continue })
-        });
+        },
+    );
     (outcome.unwrap(), lines)
 }
 
@@ -172,8 +157,9 @@ fn a_run_with_lora_goes_on_and_its_checkpoints_hold_no_base() {
     assert!(!checkpoint.join("model.safetensors").exists());
     let trainer = trainer(&options, &Recipe::from(&options))
         .with_checkpoints(at(place.path(), Resume::Latest));
-    let other = Gpt2::init(&config(), 2, &device::best().unwrap()).unwrap();
-    let message = trainer.run(other, &data(18), Some(&data(6)), &mut NoCallback).unwrap_err();
+    let other = Gpt2::init(&SMALL.config(), 2, &device::best().unwrap()).unwrap();
+    let message =
+        trainer.run(other, &SMALL.data(18), Some(&SMALL.data(6)), &mut NoCallback).unwrap_err();
     assert!(message.to_string().contains("`base_model`"), "{message}");
 }
 
@@ -220,7 +206,7 @@ fn a_run_that_dies_goes_on_from_its_last_checkpoint() {
         }
         _ => Ok(Control::Continue),
     };
-    start.run(model(), &data(18), Some(&data(6)), &mut dies).unwrap_err();
+    start.run(SMALL.model(), &SMALL.data(18), Some(&SMALL.data(6)), &mut dies).unwrap_err();
     assert_eq!(steps(place.path()), [2, 4]);
     let go_on = trainer(&options, &recipe).with_checkpoints(at(place.path(), Resume::Latest));
     let (outcome, rest) = run(&go_on, usize::MAX);
@@ -254,14 +240,15 @@ fn checkpoints_come_with_epochs_or_steps_and_the_latest_are_kept() {
 fn the_checkpoint_of_the_best_evaluation_is_kept_beside_the_latest() {
     // Another order of the same tokens, at which the model gets worse and worse.
     let stream: Vec<u32> = (0..40).rev().collect();
-    let valid = Dataset::new("validation", blocks(&[stream], None, 8), &config()).unwrap();
+    let valid = Dataset::new("validation", blocks(&[stream], None, 8), &SMALL.config()).unwrap();
     let often = TrainingConfig { save_steps: Some(2), eval_steps: Some(2), ..options() };
     let kept = |save_total_limit, load_best_model_at_end| {
         let place = tempfile::tempdir().unwrap();
         let options = TrainingConfig { save_total_limit, load_best_model_at_end, ..often.clone() };
         let trainer = trainer(&options, &Recipe::from(&options))
             .with_checkpoints(at(place.path(), Resume::No));
-        let outcome = trainer.run(model(), &data(18), Some(&valid), &mut NoCallback).unwrap();
+        let outcome =
+            trainer.run(SMALL.model(), &SMALL.data(18), Some(&valid), &mut NoCallback).unwrap();
         assert_eq!(outcome.best.unwrap().0.step, 2);
         steps(place.path())
     };
@@ -287,7 +274,7 @@ fn a_callback_can_ask_for_a_checkpoint() {
         let now = matches!(event, Event::Step(record) if record.step == 3);
         Ok(if now { Control::Save } else { Control::Continue })
     };
-    trainer.run(model(), &data(18), None, &mut at_three).unwrap();
+    trainer.run(SMALL.model(), &SMALL.data(18), None, &mut at_three).unwrap();
     assert_eq!(saved, [3, 5, 10]);
 }
 
@@ -315,7 +302,8 @@ fn a_finished_run_has_nothing_left_to_do() {
 fn refusal(place: &Path, options: &TrainingConfig, recipe: &Recipe, train: &Dataset) -> String {
     let trainer = trainer(options, recipe).with_checkpoints(at(place, Resume::Latest));
     let before = steps(place);
-    let error = trainer.run(model(), train, Some(&data(6)), &mut NoCallback).unwrap_err();
+    let error =
+        trainer.run(SMALL.model(), train, Some(&SMALL.data(6)), &mut NoCallback).unwrap_err();
     assert_eq!(steps(place), before, "checkpoints must stay");
     error.to_string()
 }
@@ -336,15 +324,15 @@ fn another_run_is_refused_with_the_field_that_differs() {
             "`training.eval_steps` is 2, expected null",
         ),
     ] {
-        let message = refusal(place, &other, &Recipe::from(&other), &data(18));
+        let message = refusal(place, &other, &Recipe::from(&other), &SMALL.data(18));
         assert!(message.contains(field) && message.contains("run.json"), "{message}");
     }
-    let message = refusal(place, &options(), &staged(), &data(18));
+    let message = refusal(place, &options(), &staged(), &SMALL.data(18));
     assert!(message.contains("`recipe."), "{message}");
-    let message = refusal(place, &options(), &plain, &data(17));
+    let message = refusal(place, &options(), &plain, &SMALL.data(17));
     assert!(message.contains("`data."), "{message}");
     let ids = (0..18 * 8).map(|id| id % 40).collect();
-    let other = Dataset::new("training", blocks(&[ids], None, 8), &config()).unwrap();
+    let other = Dataset::new("training", blocks(&[ids], None, 8), &SMALL.config()).unwrap();
     let message = refusal(place, &options(), &plain, &other);
     assert!(message.contains("`data.hash`"), "{message}");
     let run = place.join("checkpoint-10/run.json");
@@ -352,7 +340,7 @@ fn another_run_is_refused_with_the_field_that_differs() {
     let version = format!("\"version\": \"{}\"", env!("CARGO_PKG_VERSION"));
     assert!(text.contains(&version), "{text}");
     fs::write(&run, text.replace(&version, "\"version\": \"0.0.1\"")).unwrap();
-    let message = refusal(place, &options(), &plain, &data(18));
+    let message = refusal(place, &options(), &plain, &SMALL.data(18));
     assert!(message.contains("`version` is \"0.0.1\""), "{message}");
 }
 
@@ -393,7 +381,7 @@ fn a_damaged_checkpoint_names_the_file() {
         let (place, _) = finished(&options());
         damage(&place.path().join("checkpoint-10").join(file));
         let recipe = Recipe::from(&options());
-        let message = refusal(place.path(), &options(), &recipe, &data(18));
+        let message = refusal(place.path(), &options(), &recipe, &SMALL.data(18));
         assert!(message.contains("checkpoint-10") && message.contains(part), "{file}: {message}");
     }
 }
@@ -412,7 +400,7 @@ fn a_finished_run_may_be_replaced_and_an_unfinished_one_only_when_asked_to() {
             let options = TrainingConfig { num_train_epochs: 1.0, ..options() };
             trainer(&options, &Recipe::from(&options))
                 .with_checkpoints(at(place.path(), resume))
-                .run(model(), &data(18), Some(&data(6)), &mut NoCallback)
+                .run(SMALL.model(), &SMALL.data(18), Some(&SMALL.data(6)), &mut NoCallback)
         };
     let message = start(Resume::No).unwrap_err().to_string();
     assert!(message.contains("did not come to its end"), "{message}");
@@ -434,7 +422,7 @@ fn an_older_checkpoint_can_be_chosen() {
     let missing = Resume::From(place.path().join("checkpoint-7"));
     let again =
         trainer(&options, &Recipe::from(&options)).with_checkpoints(at(place.path(), missing));
-    assert!(again.run(model(), &data(18), None, &mut NoCallback).is_err());
+    assert!(again.run(SMALL.model(), &SMALL.data(18), None, &mut NoCallback).is_err());
     assert_eq!(steps(place.path()), [5, 10]);
 }
 
@@ -449,12 +437,12 @@ fn leftovers_of_a_killed_run_are_removed_and_two_runs_at_once_are_refused() {
     let mut message = String::new();
     let mut second = |event: &Event, _: &Gpt2| -> Result<Control> {
         if matches!(event, Event::Started { .. }) {
-            let run = inner.run(model(), &data(18), None, &mut NoCallback);
+            let run = inner.run(SMALL.model(), &SMALL.data(18), None, &mut NoCallback);
             message = run.unwrap_err().to_string();
         }
         Ok(Control::Stop)
     };
-    trainer.run(model(), &data(18), None, &mut second).unwrap();
+    trainer.run(SMALL.model(), &SMALL.data(18), None, &mut second).unwrap();
     assert!(message.contains("another run is writing here"), "{message}");
     assert!(!place.path().join(".writing-abc").exists());
 }
@@ -472,7 +460,8 @@ fn a_loss_that_is_no_number_names_the_last_checkpoint() {
     };
     let trainer =
         trainer(&wild, &Recipe::from(&wild)).with_checkpoints(at(place.path(), Resume::No));
-    let error = trainer.run(model(), &data(18), None, &mut NoCallback).unwrap_err().to_string();
+    let error =
+        trainer.run(SMALL.model(), &SMALL.data(18), None, &mut NoCallback).unwrap_err().to_string();
     let last = checkpoints(place.path()).unwrap().pop().unwrap().1;
     assert!(error.contains("at step") && error.contains(last.to_str().unwrap()), "{error}");
 }

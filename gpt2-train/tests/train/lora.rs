@@ -1,34 +1,13 @@
 //! Training of low-rank weights: they and nothing else move, and recipes hold for them too.
 
+use gpt2_core::Gpt2;
 use gpt2_core::weights::names::is_lora;
-use gpt2_core::{Gpt2, Gpt2Config, device};
-use gpt2_train::data::blocks;
 use gpt2_train::{
-    ComputeDType, Control, Dataset, Event, LayerGroups, NoCallback, Outcome, Recipe, RecipeFile,
-    Schedule, Stage, StageLength, Trainer, TrainingConfig, evaluate, recipe_toml,
+    ComputeDType, Control, Event, LayerGroups, NoCallback, Outcome, Recipe, RecipeFile, Schedule,
+    Stage, StageLength, Trainer, TrainingConfig, evaluate, recipe_toml,
 };
 
-fn config() -> Gpt2Config {
-    Gpt2Config {
-        vocab_size: 40,
-        n_positions: 16,
-        n_embd: 32,
-        n_layer: 2,
-        n_head: 4,
-        ..Gpt2Config::gpt2()
-    }
-}
-
-fn model() -> Gpt2 {
-    Gpt2::init(&config(), 1, &device::best().unwrap()).unwrap()
-}
-
-/// A text with a rule: every id follows from the one before it.
-fn data() -> Dataset {
-    let stream: Vec<u32> =
-        std::iter::successors(Some(1u32), |id| Some((id * 7 + 3) % 40)).take(512).collect();
-    Dataset::new("training", blocks(&[stream], None, 16), &config()).unwrap()
-}
+use super::support::MEDIUM;
 
 fn options() -> TrainingConfig {
     TrainingConfig {
@@ -46,7 +25,7 @@ fn run(options: TrainingConfig) -> (Outcome, Vec<f64>) {
     let mut losses = Vec::new();
     let trainer = Trainer::new(options).unwrap();
     let outcome = trainer
-        .run(model(), &data(), None, &mut |event: &Event, _: &Gpt2| {
+        .run(MEDIUM.model(), &MEDIUM.data(32), None, &mut |event: &Event, _: &Gpt2| {
             if let Event::Step(record) = event {
                 losses.push(record.loss);
             }
@@ -69,13 +48,13 @@ fn moved(before: &Gpt2, after: &Gpt2) -> Vec<String> {
 fn only_low_rank_weights_are_trained_and_they_learn() {
     let (outcome, losses) = run(options());
     assert!(losses[losses.len() - 1] < losses[0] - 0.3, "{losses:?}");
-    let moved = moved(&model(), &outcome.model);
+    let moved = moved(&MEDIUM.model(), &outcome.model);
     assert_eq!(moved.len(), 2 * 4 * 2);
     assert!(moved.iter().all(|name| is_lora(name)), "{moved:?}");
-    let loss = |model: &Gpt2| evaluate(model, &data(), 8, |_| Ok(())).unwrap().loss;
+    let loss = |model: &Gpt2| evaluate(model, &MEDIUM.data(32), 8, |_| Ok(())).unwrap().loss;
     let merged = outcome.model.clone().merge_lora();
     assert!((loss(&merged) - loss(&outcome.model)).abs() < 1e-5);
-    assert!(loss(&merged) < loss(&model()) - 0.3);
+    assert!(loss(&merged) < loss(&MEDIUM.model()) - 0.3);
 }
 
 #[test]
@@ -101,12 +80,13 @@ fn low_rank_dropout_works_on_inputs_in_half_precision() {
 #[test]
 fn an_adapter_is_trained_on_and_needs_no_option() {
     let plain = TrainingConfig { max_steps: Some(2), ..TrainingConfig::default() };
-    let start = model().with_lora(&options().lora().unwrap(), 3).unwrap();
+    let start = MEDIUM.model().with_lora(&options().lora().unwrap(), 3).unwrap();
     let again = Trainer::new(plain).unwrap();
-    let outcome = again.run(start.clone(), &data(), None, &mut NoCallback).unwrap();
+    let outcome = again.run(start.clone(), &MEDIUM.data(32), None, &mut NoCallback).unwrap();
     assert!(moved(&start, &outcome.model).iter().all(|name| is_lora(name)));
     assert_eq!(outcome.model.lora(), start.lora());
-    let twice = Trainer::new(options()).unwrap().run(start, &data(), None, &mut NoCallback);
+    let twice =
+        Trainer::new(options()).unwrap().run(start, &MEDIUM.data(32), None, &mut NoCallback);
     assert!(twice.unwrap_err().to_string().contains("one with LoRA"));
 }
 
@@ -124,8 +104,8 @@ fn staged(frozen_groups: usize) -> Recipe {
 #[test]
 fn low_rank_weights_are_frozen_with_the_group_of_their_module() {
     let trainer = Trainer::with_recipe(options(), staged(1)).unwrap();
-    let outcome = trainer.run(model(), &data(), None, &mut NoCallback).unwrap();
-    let start = model().with_lora(&options().lora().unwrap(), options().seed).unwrap();
+    let outcome = trainer.run(MEDIUM.model(), &MEDIUM.data(32), None, &mut NoCallback).unwrap();
+    let start = MEDIUM.model().with_lora(&options().lora().unwrap(), options().seed).unwrap();
     let moved = moved(&start, &outcome.model);
     assert_eq!(moved.len(), 4 * 2);
     assert!(moved.iter().all(|name| name.starts_with("h.1.") && is_lora(name)), "{moved:?}");
@@ -134,7 +114,10 @@ fn low_rank_weights_are_frozen_with_the_group_of_their_module() {
 #[test]
 fn a_stage_with_nothing_to_train_is_refused() {
     let trainer = Trainer::with_recipe(options(), staged(2)).unwrap();
-    let error = trainer.run(model(), &data(), None, &mut NoCallback).unwrap_err().to_string();
+    let error = trainer
+        .run(MEDIUM.model(), &MEDIUM.data(32), None, &mut NoCallback)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("`frozen_groups` is 2"), "{error}");
 }
 
@@ -142,7 +125,10 @@ fn a_stage_with_nothing_to_train_is_refused() {
 fn a_target_that_the_model_has_not_is_named() {
     let wrong = TrainingConfig { lora_target_modules: vec!["q_proj".to_string()], ..options() };
     let trainer = Trainer::new(wrong).unwrap();
-    let error = trainer.run(model(), &data(), None, &mut NoCallback).unwrap_err().to_string();
+    let error = trainer
+        .run(MEDIUM.model(), &MEDIUM.data(32), None, &mut NoCallback)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("q_proj") && error.contains("c_attn"), "{error}");
 }
 

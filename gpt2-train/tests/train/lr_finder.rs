@@ -1,6 +1,6 @@
 //! The learning-rate finder: what it trains, when it ends, and what it leaves alone.
 
-use gpt2_core::{Gpt2, Gpt2Config, device};
+use gpt2_core::Gpt2;
 use gpt2_train::data::blocks;
 use gpt2_train::lr_finder::SweepEnd;
 use gpt2_train::{
@@ -8,26 +8,7 @@ use gpt2_train::{
     TrainingConfig,
 };
 
-fn config() -> Gpt2Config {
-    Gpt2Config {
-        vocab_size: 40,
-        n_positions: 8,
-        n_embd: 16,
-        n_layer: 2,
-        n_head: 2,
-        ..Gpt2Config::gpt2()
-    }
-}
-
-fn model() -> Gpt2 {
-    Gpt2::init(&config(), 1, &device::best().unwrap()).unwrap()
-}
-
-fn data() -> Dataset {
-    let stream: Vec<u32> =
-        std::iter::successors(Some(1u32), |id| Some((id * 7 + 3) % 40)).take(128).collect();
-    Dataset::new("training", blocks(&[stream], None, 8), &config()).unwrap()
-}
+use super::support::SMALL;
 
 fn options() -> TrainingConfig {
     TrainingConfig { per_device_batch_size: 4, dropout: Some(0.0), ..TrainingConfig::default() }
@@ -42,7 +23,7 @@ fn recipe() -> Recipe {
 }
 
 fn sweep(finder: LrFinder) -> LrSweep {
-    finder.run(&options(), &recipe(), &model(), &data(), &mut NoCallback).unwrap()
+    finder.run(&options(), &recipe(), &SMALL.model(), &SMALL.data(16), &mut NoCallback).unwrap()
 }
 
 fn values(model: &Gpt2) -> Vec<Vec<f32>> {
@@ -67,9 +48,9 @@ fn the_rate_rises_geometrically_and_the_loss_is_smoothed() {
 
 #[test]
 fn the_model_stays_as_it_is() {
-    let (before, model) = (values(&model()), model());
+    let (before, model) = (values(&SMALL.model()), SMALL.model());
     let finder = LrFinder { num_it: 20, ..LrFinder::default() };
-    finder.run(&options(), &recipe(), &model, &data(), &mut NoCallback).unwrap();
+    finder.run(&options(), &recipe(), &model, &SMALL.data(16), &mut NoCallback).unwrap();
     assert_eq!(values(&model), before);
 }
 
@@ -79,9 +60,9 @@ fn a_loss_of_four_times_the_best_ends_the_sweep() {
         LrFinder { start_lr: 1e-2, end_lr: 1e4, num_it: 60, stage: 2, ..LrFinder::default() };
     // No rule that a large weight could have learned for good.
     let ids = (0..512u32).map(|at| (at * at * 7 + at / 3) % 40).collect();
-    let data = Dataset::new("training", blocks(&[ids], None, 8), &config()).unwrap();
+    let data = Dataset::new("training", blocks(&[ids], None, 8), &SMALL.config()).unwrap();
     let sweep = |finder: LrFinder| {
-        finder.run(&options(), &recipe(), &model(), &data, &mut NoCallback).unwrap()
+        finder.run(&options(), &recipe(), &SMALL.model(), &data, &mut NoCallback).unwrap()
     };
     let found = sweep(wild);
     assert_eq!(found.end, SweepEnd::Diverged, "{:?}", found.points.last());
@@ -113,9 +94,9 @@ fn the_frozen_groups_are_those_of_the_stage() {
             }
             Ok(Control::Continue)
         };
-        finder.run(&options(), &recipe(), &model(), &data(), &mut watch).unwrap();
-        let parameters = model().parameters();
-        let pairs = parameters.iter().zip(values(&model())).zip(last);
+        finder.run(&options(), &recipe(), &SMALL.model(), &SMALL.data(16), &mut watch).unwrap();
+        let parameters = SMALL.model().parameters();
+        let pairs = parameters.iter().zip(values(&SMALL.model())).zip(last);
         let moved = pairs.filter(|((_, before), after)| before != after);
         moved.map(|((parameter, _), _)| parameter.name.clone()).collect::<Vec<_>>()
     };
@@ -130,7 +111,8 @@ fn a_callback_can_stop_it() {
         let stop = matches!(event, Event::Step(record) if record.step == 3);
         Ok(if stop { Control::Stop } else { Control::Continue })
     };
-    let found = LrFinder::default().run(&options(), &recipe(), &model(), &data(), &mut third);
+    let found =
+        LrFinder::default().run(&options(), &recipe(), &SMALL.model(), &SMALL.data(16), &mut third);
     let found = found.unwrap();
     assert_eq!((found.points.len(), found.end), (3, SweepEnd::Stopped));
 }
@@ -146,7 +128,8 @@ fn every_bad_number_is_named() {
         (LrFinder { stage: 0, ..good() }, "`stage` is 0, expected a stage from 1 to 2"),
         (LrFinder { stage: 3, ..good() }, "`stage` is 3"),
     ] {
-        let result = finder.run(&options(), &recipe(), &model(), &data(), &mut NoCallback);
+        let result =
+            finder.run(&options(), &recipe(), &SMALL.model(), &SMALL.data(16), &mut NoCallback);
         let message = result.unwrap_err().to_string();
         assert!(message.contains(part), "{message}");
     }

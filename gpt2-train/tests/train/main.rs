@@ -10,6 +10,7 @@ mod recipe_file;
 mod run_log;
 mod shards;
 mod shipped_recipes;
+mod support;
 mod tensorboard;
 mod trainer;
 mod transfer;

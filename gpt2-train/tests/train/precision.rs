@@ -9,6 +9,8 @@ use gpt2_train::{
     ComputeDType, Control, Dataset, Error, Event, LrScheduler, NoCallback, Trainer, TrainingConfig,
 };
 
+use super::support::rule;
+
 fn config() -> Gpt2Config {
     Gpt2Config {
         vocab_size: 40,
@@ -26,10 +28,7 @@ fn devices() -> Vec<Device> {
 
 /// A text in which every id follows from the one before it, in sequences of `length`.
 fn text(examples: usize, length: usize) -> Vec<Example> {
-    let stream: Vec<u32> = std::iter::successors(Some(1u32), |id| Some((id * 7 + 3) % 40))
-        .take(examples * length)
-        .collect();
-    blocks(&[stream], None, length)
+    blocks(&[rule(examples * length)], None, length)
 }
 
 fn options() -> TrainingConfig {

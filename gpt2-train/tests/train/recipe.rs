@@ -1,7 +1,7 @@
 //! Stages: what they train, at which rates, and what they forget.
 
-use gpt2_core::{Gpt2, Gpt2Config, device};
-use gpt2_train::data::{Example, blocks};
+use gpt2_core::Gpt2;
+use gpt2_train::data::Example;
 use gpt2_train::optim::{AdamForm, is_norm};
 use gpt2_train::record::StepRecord;
 use gpt2_train::{
@@ -9,26 +9,7 @@ use gpt2_train::{
     Stage, StageLength, Trainer, TrainingConfig,
 };
 
-fn config() -> Gpt2Config {
-    Gpt2Config {
-        vocab_size: 40,
-        n_positions: 8,
-        n_embd: 16,
-        n_layer: 2,
-        n_head: 2,
-        ..Gpt2Config::gpt2()
-    }
-}
-
-fn model() -> Gpt2 {
-    Gpt2::init(&config(), 1, &device::best().unwrap()).unwrap()
-}
-
-fn data() -> Dataset {
-    let stream: Vec<u32> =
-        std::iter::successors(Some(1u32), |id| Some((id * 7 + 3) % 40)).take(128).collect();
-    Dataset::new("training", blocks(&[stream], None, 8), &config()).unwrap()
-}
+use super::support::SMALL;
 
 fn options() -> TrainingConfig {
     TrainingConfig {
@@ -54,7 +35,7 @@ fn run(options: TrainingConfig, recipe: Recipe, model: Gpt2) -> (Gpt2, Vec<StepR
     let mut steps = Vec::new();
     let trainer = Trainer::with_recipe(options, recipe).unwrap();
     let outcome = trainer
-        .run(model, &data(), None, &mut |event: &Event, _: &Gpt2| {
+        .run(model, &SMALL.data(16), None, &mut |event: &Event, _: &Gpt2| {
             if let Event::Step(record) = event {
                 steps.push(*record);
             }
@@ -79,12 +60,12 @@ fn of_frozen_groups_only_the_layer_norms_are_trained() {
     for (frozen_groups, frozen) in [(2, &["h.0.", "h.1."][..]), (1, &["h.0."]), (0, &[])] {
         let stages = vec![Stage { frozen_groups, ..stage(2) }];
         let recipe = Recipe { groups: groups.clone(), stages, ..Recipe::default() };
-        let (after, _) = run(options(), recipe, model());
+        let (after, _) = run(options(), recipe, SMALL.model());
         let is_frozen = |name: &str| frozen.iter().any(|block| name.starts_with(block));
-        let names = model().parameters().into_iter().map(|parameter| parameter.name);
+        let names = SMALL.model().parameters().into_iter().map(|parameter| parameter.name);
         let expected: Vec<String> =
             names.filter(|name| !is_frozen(name) || is_norm(name)).collect();
-        assert_eq!(moved(&model(), &after), expected, "{frozen_groups}");
+        assert_eq!(moved(&SMALL.model(), &after), expected, "{frozen_groups}");
     }
 }
 
@@ -93,7 +74,7 @@ fn the_norm_of_the_gradient_is_that_of_what_is_trained() {
     let norm = |frozen_groups| {
         let stages = vec![Stage { frozen_groups, ..stage(1) }];
         let groups = LayerGroups::Blocks { blocks: 2 };
-        run(options(), Recipe { groups, stages, ..Recipe::default() }, model()).1[0].grad_norm
+        run(options(), Recipe { groups, stages, ..Recipe::default() }, SMALL.model()).1[0].grad_norm
     };
     assert!(norm(2) < norm(1) && norm(1) < norm(0));
 }
@@ -107,8 +88,8 @@ fn a_stage_is_a_run_of_its_own_with_an_optimizer_that_has_seen_nothing() {
     };
     let with = |stages: &[Stage]| Recipe { stages: stages.to_vec(), ..Recipe::default() };
     // Sixteen sequences are four steps: the second stage begins with an epoch.
-    let (both, steps) = run(options(), with(&[stage(4), steep]), model());
-    let (first, first_steps) = run(options(), with(&[stage(4)]), model());
+    let (both, steps) = run(options(), with(&[stage(4), steep]), SMALL.model());
+    let (first, first_steps) = run(options(), with(&[stage(4)]), SMALL.model());
     let (second, second_steps) = run(options(), with(&[steep]), first);
     assert!(moved(&both, &second).is_empty());
     let numbers = |steps: &[StepRecord]| -> Vec<[f64; 3]> {
@@ -117,8 +98,8 @@ fn a_stage_is_a_run_of_its_own_with_an_optimizer_that_has_seen_nothing() {
     assert_eq!(numbers(&steps), numbers(&[first_steps, second_steps].concat()));
     // Within one stage it remembers.
     let longer =
-        run(options(), with(&[Stage { length: StageLength::Steps(8), ..stage(8) }]), model());
-    let apart = run(options(), with(&[stage(4), stage(4)]), model());
+        run(options(), with(&[Stage { length: StageLength::Steps(8), ..stage(8) }]), SMALL.model());
+    let apart = run(options(), with(&[stage(4), stage(4)]), SMALL.model());
     assert!(!moved(&longer.0, &apart.0).is_empty());
 }
 
@@ -129,7 +110,7 @@ fn rates_differ_between_groups_and_stages_end_with_their_epochs() {
         Stage { length: StageLength::Epochs(0.5), lowest_learning_rate: Some(1e-4), ..stage(1) },
     ];
     let groups = LayerGroups::Blocks { blocks: 2 };
-    let (_, steps) = run(options(), Recipe { groups, stages, ..Recipe::default() }, model());
+    let (_, steps) = run(options(), Recipe { groups, stages, ..Recipe::default() }, SMALL.model());
     let rates: Vec<_> =
         steps.iter().map(|step| (step.lowest_learning_rate, step.learning_rate)).collect();
     let (alike, spread) = ((1e-2, 1e-2), (1e-4, 1e-2));
@@ -143,7 +124,7 @@ fn rates_differ_between_groups_and_stages_end_with_their_epochs() {
 fn fractions_of_an_epoch_make_up_an_epoch() {
     let epochs = |epochs| Stage { length: StageLength::Epochs(epochs), ..stage(1) };
     let total = |stages: Vec<Stage>| {
-        run(options(), Recipe { stages, ..Recipe::default() }, model()).1.len()
+        run(options(), Recipe { stages, ..Recipe::default() }, SMALL.model()).1.len()
     };
     // Four steps are an epoch: the stages end after 0.8, 1.6, 2.4 and 4 steps.
     assert_eq!(total([0.2, 0.2, 0.2, 0.4].map(epochs).to_vec()), 4);
@@ -161,7 +142,7 @@ fn options_alone_are_a_recipe_of_one_stage() {
         learning_rate: 1e-2,
         ..options()
     };
-    let (_, steps) = run(options.clone(), Recipe::from(&options), model());
+    let (_, steps) = run(options.clone(), Recipe::from(&options), SMALL.model());
     let mut plain = Vec::new();
     let trainer = Trainer::new(options).unwrap();
     let record = &mut |event: &Event, _: &Gpt2| {
@@ -170,7 +151,7 @@ fn options_alone_are_a_recipe_of_one_stage() {
         }
         Ok(Control::Continue)
     };
-    trainer.run(model(), &data(), None, record).unwrap();
+    trainer.run(SMALL.model(), &SMALL.data(16), None, record).unwrap();
     let found: Vec<_> = steps.iter().map(|step| (step.loss, step.learning_rate)).collect();
     assert_eq!(found, plain);
     assert!((steps[0].learning_rate - 4e-4).abs() < 1e-12 && steps[0].adam_beta1 == 0.95);
@@ -181,7 +162,7 @@ fn forms_of_adam_differ_where_epsilon_counts() {
     let after = |adam, adam_epsilon| {
         let stages = vec![stage(1)];
         let options = TrainingConfig { adam_epsilon, ..options() };
-        let model = run(options, Recipe { adam, stages, ..Recipe::default() }, model()).0;
+        let model = run(options, Recipe { adam, stages, ..Recipe::default() }, SMALL.model()).0;
         model.parameters()[0].to_vec().unwrap()
     };
     let distance = |adam_epsilon| {
@@ -202,7 +183,8 @@ fn groups_that_are_not_those_of_the_model_are_refused() {
         ..Recipe::default()
     };
     let trainer = Trainer::with_recipe(options(), recipe).unwrap();
-    let error = trainer.run(model(), &data(), None, &mut NoCallback).unwrap_err().to_string();
+    let error =
+        trainer.run(SMALL.model(), &SMALL.data(16), None, &mut NoCallback).unwrap_err().to_string();
     assert!(
         error.contains("`groups`") && error.contains("`h.1.ln_1.weight` in no group"),
         "{error}"
@@ -221,23 +203,26 @@ fn a_padding_id_is_never_a_target() {
 
 #[test]
 fn a_recipe_leaves_out_a_token_in_training_and_in_evaluation() {
-    let train = Dataset::new("training", vec![Example::new(vec![5, 0, 6, 0])], &config()).unwrap();
+    let train =
+        Dataset::new("training", vec![Example::new(vec![5, 0, 6, 0])], &SMALL.config()).unwrap();
     let losses = |ignored_token_id, data: &Dataset| {
         let recipe = Recipe { ignored_token_id, stages: vec![stage(1)], ..Recipe::default() };
         let trainer = Trainer::with_recipe(options(), recipe).unwrap();
         let mut first = 0.0;
-        let outcome = trainer.run(model(), data, Some(data), &mut |event: &Event, _: &Gpt2| {
-            if let Event::Step(record) = event {
-                first = record.loss;
-            }
-            Ok(Control::Continue)
-        })?;
+        let outcome =
+            trainer.run(SMALL.model(), data, Some(data), &mut |event: &Event, _: &Gpt2| {
+                if let Event::Step(record) = event {
+                    first = record.loss;
+                }
+                Ok(Control::Continue)
+            })?;
         Ok::<_, gpt2_train::Error>((first, outcome.best.unwrap().0.eval_loss))
     };
     let masked = train.ignoring(0).unwrap();
     assert_eq!(losses(Some(0), &train).unwrap(), losses(None, &masked).unwrap());
     assert_ne!(losses(Some(0), &train).unwrap(), losses(None, &train).unwrap());
-    let padding = Dataset::new("training", vec![Example::new(vec![5, 0, 0])], &config()).unwrap();
+    let padding =
+        Dataset::new("training", vec![Example::new(vec![5, 0, 0])], &SMALL.config()).unwrap();
     let message = losses(Some(0), &padding).unwrap_err().to_string();
     assert!(message.contains("the training data: there is no token to predict"), "{message}");
 }

@@ -1,39 +1,18 @@
 //! The loop: it learns, it counts tokens rightly, and one seed is one run.
 
-use gpt2_core::{Gpt2, Gpt2Config, device};
-use gpt2_train::data::{Example, blocks};
+use gpt2_core::Gpt2;
+use gpt2_train::data::Example;
 use gpt2_train::{
     Control, Dataset, Error, Event, NoCallback, Outcome, Trainer, TrainingConfig, evaluate,
 };
 
-fn config() -> Gpt2Config {
-    Gpt2Config {
-        vocab_size: 40,
-        n_positions: 16,
-        n_embd: 32,
-        n_layer: 2,
-        n_head: 4,
-        ..Gpt2Config::gpt2()
-    }
-}
-
-fn model() -> Gpt2 {
-    Gpt2::init(&config(), 1, &device::best().unwrap()).unwrap()
-}
-
-/// A text with a rule: every id follows from the one before it.
-fn data(examples: usize) -> Dataset {
-    let stream: Vec<u32> = std::iter::successors(Some(1u32), |id| Some((id * 7 + 3) % 40))
-        .take(examples * 16)
-        .collect();
-    Dataset::new("training", blocks(&[stream], None, 16), &config()).unwrap()
-}
+use super::support::MEDIUM;
 
 fn run(options: TrainingConfig, train: &Dataset, valid: Option<&Dataset>) -> (Outcome, Vec<Event>) {
     let mut events = Vec::new();
     let trainer = Trainer::new(options).unwrap();
     let outcome = trainer
-        .run(model(), train, valid, &mut |event: &Event, _: &Gpt2| {
+        .run(MEDIUM.model(), train, valid, &mut |event: &Event, _: &Gpt2| {
             events.push(event.clone());
             Ok(Control::Continue)
         })
@@ -55,7 +34,7 @@ fn options() -> TrainingConfig {
 
 #[test]
 fn a_rule_is_learned_and_the_best_epoch_is_kept() {
-    let (train, valid) = (data(32), data(4));
+    let (train, valid) = (MEDIUM.data(32), MEDIUM.data(4));
     let (outcome, events) = run(options(), &train, Some(&valid));
     assert_eq!((outcome.steps, outcome.epochs.len()), (32, 8));
     let (best, best_model) = outcome.best.unwrap();
@@ -69,7 +48,7 @@ fn a_rule_is_learned_and_the_best_epoch_is_kept() {
 
 #[test]
 fn one_seed_is_one_run_and_another_seed_is_another() {
-    let train = data(12);
+    let train = MEDIUM.data(12);
     let short = TrainingConfig { num_train_epochs: 1.0, per_device_batch_size: 2, ..options() };
     let first = losses(&run(short.clone(), &train, None).1);
     assert_eq!(first, losses(&run(short.clone(), &train, None).1));
@@ -81,7 +60,7 @@ fn accumulation_equals_one_large_batch_when_lengths_differ() {
     let examples: Vec<Example> = (2..10u32)
         .map(|length| Example::new((0..length).map(|at| (at * 5 + length) % 40).collect()))
         .collect();
-    let train = Dataset::new("training", examples, &config()).unwrap();
+    let train = Dataset::new("training", examples, &MEDIUM.config()).unwrap();
     let with = |size, steps| TrainingConfig {
         per_device_batch_size: size,
         gradient_accumulation_steps: steps,
@@ -100,7 +79,7 @@ fn accumulation_equals_one_large_batch_when_lengths_differ() {
 
 #[test]
 fn a_batch_larger_than_any_number_is_the_whole_data() {
-    let train = data(4);
+    let train = MEDIUM.data(4);
     let with = |size| TrainingConfig {
         per_device_batch_size: size,
         gradient_accumulation_steps: size,
@@ -119,8 +98,8 @@ fn ignored_labels_do_not_count() {
     let partial = Example { input_ids: ids.clone(), labels: Some(labels) };
     let prefix = Example::new(ids[..3].to_vec());
     let loss = |example: Example| {
-        let data = Dataset::new("validation", vec![example], &config()).unwrap();
-        evaluate(&model(), &data, 1, |_| Ok(())).unwrap()
+        let data = Dataset::new("validation", vec![example], &MEDIUM.config()).unwrap();
+        evaluate(&MEDIUM.model(), &data, 1, |_| Ok(())).unwrap()
     };
     let (a, b) = (loss(partial), loss(prefix));
     assert_eq!((a.tokens, b.tokens), (2, 2));
@@ -129,14 +108,15 @@ fn ignored_labels_do_not_count() {
 
 #[test]
 fn early_stopping_ends_a_run_that_no_longer_gains() {
-    let valid = Dataset::new("validation", vec![Example::new(vec![9; 16])], &config()).unwrap();
+    let valid =
+        Dataset::new("validation", vec![Example::new(vec![9; 16])], &MEDIUM.config()).unwrap();
     let patient = TrainingConfig {
         early_stopping_patience: Some(1),
         num_train_epochs: 50.0,
         load_best_model_at_end: true,
         ..options()
     };
-    let (outcome, _) = run(patient, &data(32), Some(&valid));
+    let (outcome, _) = run(patient, &MEDIUM.data(32), Some(&valid));
     assert!(outcome.epochs.len() < 50, "{}", outcome.epochs.len());
     let found = evaluate(&outcome.model, &valid, 1, |_| Ok(())).unwrap();
     assert!((found.loss - outcome.best.unwrap().0.eval_loss).abs() < 1e-5);
@@ -145,7 +125,7 @@ fn early_stopping_ends_a_run_that_no_longer_gains() {
 #[test]
 fn evaluation_can_come_inside_an_epoch() {
     let often = TrainingConfig { eval_steps: Some(3), num_train_epochs: 2.0, ..options() };
-    let (_, events) = run(often, &data(32), Some(&data(2)));
+    let (_, events) = run(often, &MEDIUM.data(32), Some(&MEDIUM.data(2)));
     let steps: Vec<usize> = events
         .iter()
         .filter_map(|event| match event {
@@ -160,7 +140,7 @@ fn evaluation_can_come_inside_an_epoch() {
 fn a_loss_that_is_no_number_names_the_step() {
     let wild = TrainingConfig { learning_rate: 1e30, max_grad_norm: 0.0, ..options() };
     let trainer = Trainer::new(wild).unwrap();
-    let error = trainer.run(model(), &data(32), None, &mut NoCallback).unwrap_err();
+    let error = trainer.run(MEDIUM.model(), &MEDIUM.data(32), None, &mut NoCallback).unwrap_err();
     let Error::NonFinite { step, .. } = error else { panic!("{error}") };
     assert!((2..5).contains(&step), "{error}");
 }
@@ -175,7 +155,8 @@ fn data_that_does_not_fit_the_model_is_refused() {
         (Example { input_ids: vec![1, 2], labels: Some(vec![1, 99]) }, "label 99"),
         (Example { input_ids: vec![1, 2], labels: Some(vec![-100, -100]) }, "no token to predict"),
     ] {
-        let message = Dataset::new("training", vec![example], &config()).unwrap_err().to_string();
+        let message =
+            Dataset::new("training", vec![example], &MEDIUM.config()).unwrap_err().to_string();
         assert!(message.contains(part), "{message}");
     }
 }
@@ -183,9 +164,9 @@ fn data_that_does_not_fit_the_model_is_refused() {
 #[test]
 fn validation_before_training_is_a_row_of_its_own_and_never_the_best() {
     let start = TrainingConfig { eval_on_start: true, num_train_epochs: 2.0, ..options() };
-    let valid = data(4);
-    let (outcome, events) = run(start, &data(32), Some(&valid));
-    let before = evaluate(&model(), &valid, 8, |_| Ok(())).unwrap();
+    let valid = MEDIUM.data(4);
+    let (outcome, events) = run(start, &MEDIUM.data(32), Some(&valid));
+    let before = evaluate(&MEDIUM.model(), &valid, 8, |_| Ok(())).unwrap();
     let row = outcome.epochs[0];
     assert_eq!((row.step, row.epoch, row.training_loss), (0, 0.0, None));
     assert!((row.evaluation.unwrap().eval_loss - before.loss).abs() < 1e-9);
@@ -201,12 +182,17 @@ fn a_callback_stops_a_run_after_its_step_or_inside_an_evaluation() {
         let mut after = 0;
         let outcome = Trainer::new(options())
             .unwrap()
-            .run(model(), &data(32), Some(&data(20)), &mut |event: &Event, _: &Gpt2| {
-                after += usize::from(after > 0);
-                let stop = stop(event);
-                after += usize::from(stop && after == 0);
-                Ok(if stop { Control::Stop } else { Control::Continue })
-            })
+            .run(
+                MEDIUM.model(),
+                &MEDIUM.data(32),
+                Some(&MEDIUM.data(20)),
+                &mut |event: &Event, _: &Gpt2| {
+                    after += usize::from(after > 0);
+                    let stop = stop(event);
+                    after += usize::from(stop && after == 0);
+                    Ok(if stop { Control::Stop } else { Control::Continue })
+                },
+            )
             .unwrap();
         assert_eq!(after, 1, "nothing may follow");
         outcome
@@ -216,5 +202,5 @@ fn a_callback_stops_a_run_after_its_step_or_inside_an_evaluation() {
     assert_eq!((outcome.steps, outcome.epochs.len()), (3, 0));
     let outcome = stop_at(&|event| matches!(event, Event::Evaluating { .. }));
     assert_eq!((outcome.steps, outcome.epochs.len(), outcome.best.is_none()), (4, 0, true));
-    assert!(!run(options(), &data(32), None).0.stopped);
+    assert!(!run(options(), &MEDIUM.data(32), None).0.stopped);
 }

@@ -1,0 +1,43 @@
+//! Small models, and data with a rule that they can learn.
+
+use gpt2_core::{Gpt2, Gpt2Config, device};
+use gpt2_train::Dataset;
+use gpt2_train::data::blocks;
+
+/// Extents of a model of two layers and 40 tokens.
+pub struct Size {
+    n_positions: usize,
+    n_embd: usize,
+    n_head: usize,
+}
+
+pub const SMALL: Size = Size { n_positions: 8, n_embd: 16, n_head: 2 };
+pub const MEDIUM: Size = Size { n_positions: 16, n_embd: 32, n_head: 4 };
+
+/// Ids of which every one follows from the one before it.
+pub fn rule(tokens: usize) -> Vec<u32> {
+    std::iter::successors(Some(1u32), |id| Some((id * 7 + 3) % 40)).take(tokens).collect()
+}
+
+impl Size {
+    pub fn config(&self) -> Gpt2Config {
+        Gpt2Config {
+            vocab_size: 40,
+            n_positions: self.n_positions,
+            n_embd: self.n_embd,
+            n_layer: 2,
+            n_head: self.n_head,
+            ..Gpt2Config::gpt2()
+        }
+    }
+
+    pub fn model(&self) -> Gpt2 {
+        Gpt2::init(&self.config(), 1, &device::best().unwrap()).unwrap()
+    }
+
+    /// So many sequences of the model's context.
+    pub fn data(&self, rows: usize) -> Dataset {
+        let stream = rule(rows * self.n_positions);
+        Dataset::new("training", blocks(&[stream], None, self.n_positions), &self.config()).unwrap()
+    }
+}
