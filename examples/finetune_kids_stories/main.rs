@@ -72,15 +72,14 @@ fn save(
     outcome: &Outcome,
     card: &ModelCard,
 ) -> Result<(), Failure> {
-    let existing = std::fs::read_to_string(options.output.join("README.md")).ok();
     let (model, training) = (outcome.model.config(), &options.training);
     let recipe = Recipe::from(training);
-    let card = card.update(existing.as_deref(), model, training, &recipe, &outcome.epochs);
+    let card = card.for_folder(&options.output, model, training, &recipe, &outcome.epochs);
     let files = ModelToSave {
         model: &outcome.model,
         tokenizer: Some(&start.tokenizer),
         generation_config: None,
-        card: Some(&card),
+        card: card.as_deref(),
         dtype: StoredDType::F32,
     };
     Ok(write_within(&options.output, |folder| files.write_into(folder))?)

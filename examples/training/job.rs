@@ -149,14 +149,13 @@ impl Job<'_> {
         recipe: &Recipe,
         card: &ModelCard,
     ) -> Result<(), Failure> {
-        let existing = std::fs::read_to_string(output.join("README.md")).ok();
         let model = outcome.model.config();
-        let card = card.update(existing.as_deref(), model, config, recipe, &outcome.epochs);
+        let card = card.for_folder(output, model, config, recipe, &outcome.epochs);
         let folder = ModelToSave {
             model: &outcome.model,
             tokenizer: Some(&self.tokenizer),
             generation_config: self.generation_config.as_ref(),
-            card: Some(&card),
+            card: card.as_deref(),
             dtype: StoredDType::F32,
         };
         Ok(write_within(output, |temporary| folder.write_into(temporary))?)

@@ -129,6 +129,17 @@ impl Error {
         Self::Data { path: path.to_path_buf(), line: line.into(), reason: reason.to_string() }
     }
 
+    /// What TOML says of a text, with the line where it says it.
+    pub(crate) fn toml<'a>(
+        path: &'a Path,
+        text: &'a str,
+    ) -> impl FnOnce(toml::de::Error) -> Self + 'a {
+        move |error| {
+            let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
+            Self::data(path, line, error.message())
+        }
+    }
+
     pub(crate) fn option(
         option: &'static str,
         found: impl fmt::Display,

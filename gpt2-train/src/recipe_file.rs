@@ -71,10 +71,7 @@ impl RecipeFile {
     /// [`Error::Data`] naming the line that is not TOML or not of a recipe.
     pub fn parse(name: impl AsRef<Path>, text: &str) -> Result<Self> {
         let name = name.as_ref();
-        let content = toml::from_str(text).map_err(|error| {
-            let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
-            Error::data(name, line, error.message())
-        })?;
+        let content = toml::from_str(text).map_err(Error::toml(name, text))?;
         Ok(Self { path: name.to_path_buf(), content })
     }
 

@@ -61,10 +61,7 @@ impl Restored {
 
 pub(super) fn read_state(path: &Path) -> Result<RunState> {
     let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-    toml::from_str(&text).map_err(|error| {
-        let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
-        Error::data(path, line, error.message())
-    })
+    toml::from_str(&text).map_err(Error::toml(path, &text))
 }
 
 /// A model like `like` with the values of a file, which with LoRA holds LoRA's alone.

@@ -8,7 +8,7 @@ use gpt2_core::{Gpt2, Gpt2Batch, LoraConfig};
 use gpt2_train::data::ClmBatch;
 use gpt2_train::objective::loss_and_gradients;
 use gpt2_train::record::StepRecord;
-use gpt2_train::{Control, Dataset, Event, Example, Outcome, Trainer};
+use gpt2_train::{Example, Outcome, Recipe};
 use serde_json::Value;
 
 use crate::compare::{assert_close, assert_near, everywhere};
@@ -17,7 +17,7 @@ use crate::models::{devices, host, load};
 use crate::root::{Root, roots};
 use crate::tensors::Arrays;
 use crate::tolerance::{FINAL_WEIGHT, GRADIENT, LOGITS, LORA_MERGED, LOSS};
-use crate::training::{check_curve, options};
+use crate::training::{check_curve, options, train};
 
 /// The roots that have such numbers; the own one has.
 fn lora_roots() -> impl Iterator<Item = &'static Root> {
@@ -158,18 +158,9 @@ fn run(root: &Root, arrays: &Arrays, device: &Device) -> (Outcome, Vec<StepRecor
     });
     let model = model.expect("values of these shapes");
     let examples = arrays.ids("curve.input_ids").into_iter().map(Example::new).collect();
-    let train = Dataset::new("training", examples, model.config()).expect("good rows");
-    let mut steps = Vec::new();
-    let outcome = Trainer::new(options(&whole["hyper"]))
-        .expect("good options")
-        .run(model, &train, None, &mut |event: &Event, _: &Gpt2| {
-            if let Event::Step(record) = event {
-                steps.push(*record);
-            }
-            Ok(Control::Continue)
-        })
-        .expect("a run that ends");
-    (outcome, steps)
+    let options = options(&whole["hyper"]);
+    let recipe = Recipe::from(&options);
+    train(model, options, recipe, examples)
 }
 
 #[test]

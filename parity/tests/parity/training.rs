@@ -37,7 +37,16 @@ pub fn run_recipe(
     examples: Vec<Example>,
     device: &Device,
 ) -> (Outcome, Vec<StepRecord>) {
-    let model = load(&root.model("bbpe"), device);
+    train(load(&root.model("bbpe"), device), config, recipe, examples)
+}
+
+/// Trains a model on sequences in their order, and keeps what is said of every step.
+pub fn train(
+    model: Gpt2,
+    config: TrainingConfig,
+    recipe: Recipe,
+    examples: Vec<Example>,
+) -> (Outcome, Vec<StepRecord>) {
     let train = Dataset::new("training", examples, model.config()).expect("good rows");
     let mut steps = Vec::new();
     let outcome = Trainer::with_recipe(config, recipe)

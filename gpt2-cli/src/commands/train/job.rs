@@ -1,7 +1,5 @@
 //! A run, from its first step to the model folder.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use gpt2_core::Gpt2;
@@ -108,15 +106,9 @@ impl Job<'_> {
     /// Writes the files of the model, the adapter beside it where there is one.
     pub fn write_model(&self, folder: &Path, outcome: &gpt2_train::Outcome) -> Outcome {
         let (model, start) = (&outcome.model, self.start);
-        // The text of an earlier card is its owner's; one that cannot be read as text stays as it is.
-        let existing = match fs::read_to_string(self.args.output.join("README.md")) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Some(None),
-            other => other.ok().map(Some),
-        };
-        let card = existing.map(|existing| {
-            let (config, epochs) = (model.config(), &outcome.epochs);
-            card(self.args).update(existing.as_deref(), config, self.config, self.recipe, epochs)
-        });
+        let (output, epochs) = (&self.args.output, &outcome.epochs);
+        let card =
+            card(self.args).for_folder(output, model.config(), self.config, self.recipe, epochs);
         let files = ModelToSave {
             model,
             tokenizer: start.tokenizer.as_ref(),

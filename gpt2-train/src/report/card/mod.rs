@@ -4,6 +4,9 @@ mod marks;
 mod rows;
 
 use std::fmt::Write;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 
 use gpt2_core::Gpt2Config;
 
@@ -100,6 +103,24 @@ impl ModelCard {
             Some(text) => replaced(text, &self.parts(model, training, recipe, epochs)),
             None => self.render_recipe(model, training, recipe, epochs),
         }
+    }
+
+    /// The card to save into a folder: that of a first save, or what [`update`](Self::update) makes of
+    /// the folder's own. `None` where that cannot be read as text, and is to stay as it is.
+    #[must_use]
+    pub fn for_folder(
+        &self,
+        folder: impl AsRef<Path>,
+        model: &Gpt2Config,
+        training: &TrainingConfig,
+        recipe: &Recipe,
+        epochs: &[EpochRecord],
+    ) -> Option<String> {
+        let existing = match fs::read_to_string(folder.as_ref().join("README.md")) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            other => Some(other.ok()?),
+        };
+        Some(self.update(existing.as_deref(), model, training, recipe, epochs))
     }
 
     /// What is written anew at every save, by the names of its marks.
