@@ -148,6 +148,15 @@ pub enum TensorProblem {
         /// Element type in the file.
         found: String,
     },
+    /// It is part of a quantized weight and not of the type that it is stored in.
+    Storage {
+        /// Hugging Face name.
+        name: String,
+        /// Element type in the file.
+        found: String,
+        /// Element type that the configuration asks for.
+        expected: &'static str,
+    },
     /// It holds NaN or infinity.
     NonFinite {
         /// Hugging Face name.
@@ -169,6 +178,9 @@ impl fmt::Display for TensorProblem {
             }
             Self::DType { name, found } => {
                 write!(f, "{name} has element type {found}, expected F32, F16 or BF16")
+            }
+            Self::Storage { name, found, expected } => {
+                write!(f, "{name} has element type {found}, expected {expected}")
             }
             Self::NonFinite { name, count } => {
                 write!(f, "{name} holds {count} values that are NaN or infinite")

@@ -36,6 +36,7 @@ pub mod lora;
 pub mod model;
 pub mod ops;
 pub mod pretrained;
+pub mod quantize;
 pub mod tokenizer;
 pub mod weights;
 
@@ -44,3 +45,4 @@ pub use error::{Error, Result};
 pub use lora::LoraConfig;
 pub use model::{Gpt2, Gpt2Batch, Gpt2Output, KvCache, OutputOptions};
 pub use pretrained::ModelFolder;
+pub use quantize::Quantization;

@@ -9,8 +9,8 @@ use crate::config::read_object;
 use crate::folder::{write_file, write_folder, write_json};
 use crate::model::NamedParameter;
 use crate::tokenizer::Tokenizer;
-use crate::weights::{Checkpoint, DownloadProgress, StoredDType, TensorToWrite, write_weights};
-use crate::{Error, Gpt2, Gpt2Config, Result};
+use crate::weights::{Checkpoint, DownloadProgress, Loaded, StoredDType, TensorToWrite, write_weights};
+use crate::{Error, Gpt2, Gpt2Config, Quantization, Result};
 
 const CONFIG: &str = "config.json";
 const GENERATION_CONFIG: &str = "generation_config.json";
@@ -18,6 +18,13 @@ const CARD: &str = "README.md";
 
 /// Weights beyond this many bytes are split over several files, as `transformers` does.
 const MAX_SHARD_SIZE: u64 = 5_000_000_000;
+
+/// How [`ModelFolder::model_with`] loads a model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Quantize the weights; `None` leaves them as the folder has them.
+    pub quantize: Option<Quantization>,
+}
 
 /// A model folder whose configuration has been read; everything else is read when asked for.
 ///
@@ -108,9 +115,35 @@ impl ModelFolder {
     /// What [`Checkpoint::open`] and [`Checkpoint::audit`] say; [`Error::Weights`] for values that
     /// are not finite.
     pub fn model(&self, device: &Device) -> Result<Gpt2> {
+        self.model_with(device, LoadOptions::default())
+    }
+
+    /// As [`model`](Self::model), with options. A weight that is to be quantized is so as soon as it is read, so that
+    /// memory never holds the floats of more than one.
+    ///
+    /// # Errors
+    /// As [`model`](Self::model).
+    ///
+    /// # Example
+    /// ```no_run
+    /// use gpt2_core::pretrained::LoadOptions;
+    /// use gpt2_core::{ModelFolder, Quantization, device};
+    ///
+    /// let options = LoadOptions { quantize: Some(Quantization::Int8), ..LoadOptions::default() };
+    /// let model = ModelFolder::open("gpt2")?.model_with(&device::best()?, options)?;
+    /// # let _ = model;
+    /// # Ok::<(), gpt2_core::Error>(())
+    /// ```
+    pub fn model_with(&self, device: &Device, options: LoadOptions) -> Result<Gpt2> {
         let checkpoint = self.checkpoint()?;
         let mut reader = checkpoint.audit(&self.config)?;
-        let model = Gpt2::from_values(&self.config, device, |name, _| reader.read(name))?;
+        let stored = self.config.quantization_config;
+        let quantization = options.quantize.or(stored);
+        let config = Gpt2Config { quantization_config: quantization, ..self.config.clone() };
+        let model = Gpt2::load(&config, device, &mut |name, shape| {
+            let loaded = if quantization == stored { reader.load(name)? } else { Loaded::Float(reader.read(name)?) };
+            loaded.quantized(quantization.and_then(|quantization| quantization.format_of(name)), shape)
+        })?;
         reader.finish()?;
         Ok(model)
     }

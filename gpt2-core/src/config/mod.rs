@@ -10,6 +10,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use crate::quantize::Quantization;
 use crate::{Error, Result};
 
 /// `model_type` of the only architecture that this crate knows.
@@ -78,6 +79,8 @@ pub struct Gpt2Config {
     pub eos_token_id: Vec<u32>,
     /// Padding token.
     pub pad_token_id: Option<u32>,
+    /// How the weights are quantized; `None` where they are floats.
+    pub quantization_config: Option<Quantization>,
     /// All other keys of the file, kept as they are.
     pub extra: Map<String, Value>,
 }
@@ -104,6 +107,7 @@ impl Default for Gpt2Config {
             bos_token_id: Some(50_256),
             eos_token_id: vec![50_256],
             pad_token_id: None,
+            quantization_config: None,
             extra: Map::new(),
         }
     }
@@ -209,6 +213,7 @@ impl Gpt2Config {
             bos_token_id: fields.token_id("bos_token_id", default.bos_token_id)?,
             eos_token_id: fields.token_ids("eos_token_id", default.eos_token_id)?,
             pad_token_id: fields.token_id("pad_token_id", None)?,
+            quantization_config: quantization(&mut fields)?,
             extra: fields.rest(),
         };
         config.validate()?;
@@ -248,6 +253,9 @@ impl Gpt2Config {
         });
         if let Value::Object(known) = known {
             object.extend(known);
+        }
+        if let Some(quantization) = self.quantization_config {
+            object.insert("quantization_config".to_string(), quantization.to_json());
         }
         object.entry("architectures").or_insert_with(|| json!(["GPT2LMHeadModel"]));
         Value::Object(object)
@@ -310,6 +318,13 @@ fn refuse_other_models(fields: &mut Fields) -> Result<()> {
         return Err(Error::field("add_cross_attention", true, "false (a decoder on its own)"));
     }
     Ok(())
+}
+
+/// `quantization_config`, an object or null.
+fn quantization(fields: &mut Fields) -> Result<Option<Quantization>> {
+    let object = |value: &Value| value.as_object().cloned();
+    let object = fields.parse_or_null("quantization_config", None, "an object or null", object)?;
+    object.map(|object| Quantization::from_json(&object)).transpose()
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ impl Gpt2 {
     /// must have the type: ask `device.supports_dtype(dtype)`.
     #[must_use]
     pub fn autocast(&self, dtype: FloatDType) -> Self {
-        let mut copy = self.clone();
+        let mut copy = self.clone().dequantize();
         let linear = |layer: Conv1D| layer.map(&mut Cast(dtype));
         copy.h = copy
             .h

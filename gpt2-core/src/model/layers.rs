@@ -7,21 +7,26 @@ use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, module};
 
 use super::lora::LoraLinear;
-use super::source::TensorSource;
-use crate::Result;
+use super::source::{self, TensorSource};
 use crate::lora::LoraConfig;
 use crate::ops::{self, DropoutMasks};
+use crate::quantize::{DepthAxis, IntFormat, QuantizedMatrix};
+use crate::{Error, Result};
 
 /// A table of vectors.
 #[derive(Module, Debug)]
 pub struct Embedding {
     /// `[rows, embd]`.
     pub weight: Param<Tensor<2>>,
+    /// What is used instead, where it can be.
+    #[module(skip)]
+    quantized: Option<QuantizedMatrix>,
 }
 
 impl Embedding {
     pub(super) fn load(source: &mut TensorSource<'_>, name: &str) -> Result<Self> {
-        Ok(Self { weight: source.parameter(&format!("{name}.weight"))? })
+        let (weight, quantized) = source.weight(&format!("{name}.weight"))?;
+        Ok(Self { weight, quantized })
     }
 
     /// Looks rows up.
@@ -34,7 +39,41 @@ impl Embedding {
     /// If an id is not a row of the table.
     #[must_use]
     pub fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
-        module::embedding(self.weight.val(), ids)
+        match &self.quantized {
+            Some(table) if !self.weight.lazy_device().is_autodiff() => {
+                ops::quantized_rows(table, &ids)
+            }
+            _ => module::embedding(self.weight.val(), ids),
+        }
+    }
+
+    /// A score of each row of `x` for each row of the table.
+    ///
+    /// # Shapes
+    /// - x: `[.., embd]`
+    /// - output: `[.., rows]`
+    pub(super) fn scores<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let quantized = self.quantized.as_ref();
+        quantized
+            .and_then(|table| ops::quantized_scores(&x, table))
+            .unwrap_or_else(|| ops::scores(x, self.weight.val()))
+    }
+
+    /// Replaces the table by whole numbers.
+    pub(super) fn quantize(&mut self, format: IntFormat) -> Result<()> {
+        self.quantized = Some(quantize(&mut self.weight, DepthAxis::Last, format)?);
+        Ok(())
+    }
+
+    /// Takes the whole numbers away; what they stand for remains.
+    pub(super) fn dequantize(&mut self) {
+        self.quantized = None;
+    }
+
+    /// The whole numbers, where there are.
+    #[must_use]
+    pub fn quantized(&self) -> Option<&QuantizedMatrix> {
+        self.quantized.as_ref()
     }
 }
 
@@ -45,6 +84,9 @@ pub struct Conv1D {
     pub weight: Param<Tensor<2>>,
     /// `[out]`.
     pub bias: Param<Tensor<1>>,
+    /// What is used instead of the weight, where it can be.
+    #[module(skip)]
+    quantized: Option<QuantizedMatrix>,
     /// From `in` to the rank of LoRA; there is either both of these or neither.
     lora_A: Option<LoraLinear>,
     /// From the rank to `out`.
@@ -55,9 +97,11 @@ pub struct Conv1D {
 
 impl Conv1D {
     pub(super) fn load(source: &mut TensorSource<'_>, name: &str) -> Result<Self> {
+        let (weight, quantized) = source.weight(&format!("{name}.weight"))?;
         Ok(Self {
-            weight: source.parameter(&format!("{name}.weight"))?,
+            weight,
             bias: source.parameter(&format!("{name}.bias"))?,
+            quantized,
             lora_A: None,
             lora_B: None,
             lora_dropout: 0.0,
@@ -74,7 +118,10 @@ impl Conv1D {
     #[must_use]
     pub fn forward(&self, x: Tensor<3>, masks: &mut DropoutMasks) -> Tensor<3> {
         let update = self.update(&x, masks);
-        let output = ops::linear(x, self.weight.val(), self.bias.val());
+        let quantized = self.quantized.as_ref();
+        let output = quantized
+            .and_then(|weight| ops::quantized_linear(&x, weight, &self.bias.val()))
+            .unwrap_or_else(|| ops::linear(x, self.weight.val(), self.bias.val()));
         match update {
             // The low-rank weights are f32 beside a weight of less.
             Some(update) => {
@@ -93,6 +140,23 @@ impl Conv1D {
         Some(up.forward(low * self.lora_scaling))
     }
 
+    /// Replaces the weight by whole numbers.
+    pub(super) fn quantize(&mut self, format: IntFormat) -> Result<()> {
+        self.quantized = Some(quantize(&mut self.weight, DepthAxis::First, format)?);
+        Ok(())
+    }
+
+    /// Takes the whole numbers away; what they stand for remains.
+    pub(super) fn dequantize(&mut self) {
+        self.quantized = None;
+    }
+
+    /// The whole numbers of the weight, where there are.
+    #[must_use]
+    pub fn quantized(&self) -> Option<&QuantizedMatrix> {
+        self.quantized.as_ref()
+    }
+
     /// Puts low-rank weights beside the weight.
     pub(super) fn attach_lora(&mut self, config: &LoraConfig, down: LoraLinear, up: LoraLinear) {
         self.lora_A = Some(down);
@@ -107,6 +171,19 @@ impl Conv1D {
         let change = up.weight.val().matmul(down.weight.val()).transpose() * self.lora_scaling;
         self.weight = self.weight.clone().map(|weight| weight + change);
     }
+}
+
+/// Quantizes a weight, whose parameter is from then on what the whole numbers stand for.
+fn quantize(
+    weight: &mut Param<Tensor<2>>,
+    axis: DepthAxis,
+    format: IntFormat,
+) -> Result<QuantizedMatrix> {
+    let values = weight.val();
+    let numbers = values.clone().try_into_vec_as::<f32>().map_err(Error::compute)?;
+    let matrix = QuantizedMatrix::from_values(&numbers, values.dims(), axis, format)?;
+    *weight = source::dequantized(&matrix, weight.id, &values.device());
+    Ok(matrix)
 }
 
 /// Layer normalization over the last axis (Ba et al. 2016).

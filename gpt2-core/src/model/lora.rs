@@ -77,6 +77,10 @@ impl Gpt2 {
             let expected = "one without; `merge_lora` makes it one";
             return Err(Error::argument("model", "one with LoRA", expected));
         }
+        if self.quantization().is_some() {
+            let expected = "one of floats; quantize it when LoRA is merged";
+            return Err(Error::argument("model", "quantized", expected));
+        }
         let device = self.device();
         let mut shapes = config.parameters(&self.config)?.into_iter();
         for (layer, block) in self.h.iter_mut().enumerate() {

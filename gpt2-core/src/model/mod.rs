@@ -16,6 +16,7 @@ pub mod mlp;
 mod parameters;
 mod pieces;
 mod places;
+mod quantize;
 mod source;
 
 pub use batch::Gpt2Batch;
@@ -31,8 +32,8 @@ use self::layers::{Embedding, LayerNorm};
 use self::places::Places;
 use self::source::TensorSource;
 use crate::lora::LoraConfig;
-use crate::ops::{self, DropoutMasks};
-use crate::weights::names;
+use crate::ops::DropoutMasks;
+use crate::weights::{Loaded, names};
 use crate::{Gpt2Config, Result};
 
 /// A GPT-2 language model (Radford et al. 2019): immutable weights, no hidden state.
@@ -90,8 +91,18 @@ impl Gpt2 {
         device: &Device,
         mut read: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>,
     ) -> Result<Self> {
+        let config = Gpt2Config { quantization_config: None, ..config.clone() };
+        Self::load(&config, device, &mut |name, shape| read(name, shape).map(Loaded::Float))
+    }
+
+    /// As [`from_values`](Self::from_values), of weights that may be quantized as the configuration says.
+    pub(crate) fn load(
+        config: &Gpt2Config,
+        device: &Device,
+        load: &mut dyn FnMut(&str, &[usize]) -> Result<Loaded>,
+    ) -> Result<Self> {
         config.validate()?;
-        let source = &mut TensorSource::new(config, device, &mut read);
+        let source = &mut TensorSource::new(config, device, load);
         Ok(Self {
             wte: Embedding::load(source, "wte")?,
             wpe: Embedding::load(source, "wpe")?,
@@ -118,7 +129,8 @@ impl Gpt2 {
     /// The device that the weights are on.
     #[must_use]
     pub fn device(&self) -> Device {
-        self.wte.weight.val().device()
+        // Not of a weight that may be quantized.
+        self.ln_f.weight.val().device()
     }
 
     /// Sets `resid_pdrop`, `embd_pdrop` and `attn_pdrop` to `p`; 0 turns dropout off.
@@ -206,7 +218,7 @@ impl Gpt2 {
     /// - output: `[.., vocab]`
     #[must_use]
     pub fn head<const D: usize>(&self, hidden: Tensor<D>) -> Tensor<D> {
-        ops::scores(hidden, self.lm_head.as_ref().unwrap_or(&self.wte).weight.val())
+        self.lm_head.as_ref().unwrap_or(&self.wte).scores(hidden)
     }
 
     fn run(

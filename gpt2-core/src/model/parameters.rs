@@ -71,7 +71,7 @@ impl Gpt2 {
         mut read: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>,
     ) -> Result<Self> {
         let mut replacer = Replacer { path: Vec::new(), read: &mut read, fault: None };
-        let model = self.map(&mut replacer);
+        let model = self.dequantize().map(&mut replacer);
         replacer.fault.map_or(Ok(model), Err)
     }
 }

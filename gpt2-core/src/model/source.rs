@@ -1,12 +1,17 @@
 //! Where a model's parameters come from: a checkpoint, or a random generator.
 
-use burn::module::Param;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::module::{Param, ParamId};
+use burn::tensor::{Device, Shape, Tensor, TensorData};
 
+use crate::quantize::QuantizedMatrix;
+use crate::weights::Loaded;
 use crate::{Error, Gpt2Config, Result};
 
 /// Gives the values of a parameter when asked by canonical name and shape.
 pub(super) type Read<'a> = dyn FnMut(&str, &[usize]) -> Result<Vec<f32>> + 'a;
+
+/// Gives a parameter when asked by canonical name and shape.
+pub(super) type Load<'a> = dyn FnMut(&str, &[usize]) -> Result<Loaded> + 'a;
 
 /// Hands out parameters by name while a model is put together.
 ///
@@ -14,15 +19,15 @@ pub(super) type Read<'a> = dyn FnMut(&str, &[usize]) -> Result<Vec<f32>> + 'a;
 pub(super) struct TensorSource<'a> {
     config: &'a Gpt2Config,
     device: &'a Device,
-    read: &'a mut Read<'a>,
+    load: &'a mut Load<'a>,
     /// Shapes that the configuration asks for, in the order in which the model asks.
     expected: std::vec::IntoIter<(String, Vec<usize>)>,
 }
 
 impl<'a> TensorSource<'a> {
-    pub(super) fn new(config: &'a Gpt2Config, device: &'a Device, read: &'a mut Read<'a>) -> Self {
+    pub(super) fn new(config: &'a Gpt2Config, device: &'a Device, load: &'a mut Load<'a>) -> Self {
         let expected = crate::weights::names::parameters(config).into_iter();
-        Self { config, device, read, expected }
+        Self { config, device, load, expected }
     }
 
     pub(super) fn config(&self) -> &'a Gpt2Config {
@@ -34,15 +39,55 @@ impl<'a> TensorSource<'a> {
     /// # Errors
     /// Whatever the reader says, or [`Error::Argument`] when it gives another number of values.
     pub(super) fn parameter<const D: usize>(&mut self, name: &str) -> Result<Param<Tensor<D>>> {
+        let (loaded, shape) = self.next(name, D)?;
+        let Loaded::Float(values) = loaded else {
+            return Err(Error::argument("name", name, "a weight that may be quantized"));
+        };
+        Ok(Param::from_data(data(name, values, shape)?, self.device))
+    }
+
+    /// As [`parameter`](Self::parameter), for a weight that may be quantized: with its whole numbers, if it is.
+    pub(super) fn weight(&mut self, name: &str) -> Result<(Param<Tensor<2>>, Option<QuantizedMatrix>)> {
+        let (loaded, shape) = self.next(name, 2)?;
+        match loaded {
+            Loaded::Float(values) => {
+                Ok((Param::from_data(data(name, values, shape)?, self.device), None))
+            }
+            Loaded::Quantized(matrix) if matrix.shape()[..] == shape[..] => {
+                Ok((dequantized(&matrix, ParamId::new(), self.device), Some(matrix)))
+            }
+            Loaded::Quantized(matrix) => {
+                let found = format!("shape {:?} for {name}", matrix.shape());
+                Err(Error::argument("load", found, format!("shape {shape:?}")))
+            }
+        }
+    }
+
+    fn next(&mut self, name: &str, axes: usize) -> Result<(Loaded, Vec<usize>)> {
         let Some((expected, shape)) = self.expected.next().filter(|(next, _)| next == name) else {
             return Err(Error::argument("name", name, "the next tensor of the model"));
         };
-        let values = (self.read)(&expected, &shape)?;
-        if shape.len() != D {
-            return Err(Error::argument("name", name, format!("a name with a shape of {D} axes")));
+        let loaded = (self.load)(&expected, &shape)?;
+        if shape.len() != axes {
+            return Err(Error::argument("name", name, format!("a name with a shape of {axes} axes")));
         }
-        Ok(Param::from_data(data(name, values, shape)?, self.device))
+        Ok((loaded, shape))
     }
+}
+
+/// The weight that a quantized one stands for. It is computed when somebody asks for its value: passes on a backend
+/// with products of whole numbers never do.
+pub(super) fn dequantized(
+    matrix: &QuantizedMatrix,
+    id: ParamId,
+    device: &Device,
+) -> Param<Tensor<2>> {
+    let (shape, matrix) = (matrix.shape(), matrix.clone());
+    let values = move |device: &Device, is_trained: bool| {
+        let data = TensorData::new(matrix.to_values(), matrix.shape());
+        Tensor::from_data(data, device).set_require_grad(is_trained)
+    };
+    Param::uninitialized(id, values, device.clone(), true, Shape::from(shape))
 }
 
 /// The values that a reader gave, in the shape that it was asked for.

@@ -11,6 +11,7 @@ mod cpu;
 mod cross_entropy;
 mod dropout;
 mod linear;
+mod quantized;
 mod rows;
 
 pub use activation::activate;
@@ -20,4 +21,5 @@ pub use attention::{
 pub use cross_entropy::{cross_entropy, token_accuracy};
 pub use dropout::{DropoutMasks, dropout};
 pub use linear::{linear, scores};
+pub use quantized::{quantized_linear, quantized_scores, quantized_rows};
 pub use rows::move_rows;

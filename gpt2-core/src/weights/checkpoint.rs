@@ -267,6 +267,18 @@ impl Checkpoint {
         }
     }
 
+    /// Reads the bytes of one entry, which the audit has found to have whole bytes for elements.
+    pub(super) fn read_bytes(&self, number: usize) -> Result<Vec<u8>> {
+        let (source, place) = self.places[number];
+        match &self.sources[source] {
+            Source::Safetensors(file) => file.read_bytes(place, &self.entries[number]),
+            Source::PyTorch(_) | Source::Hdf5(_) => {
+                let reason = "quantized weights are read from safetensors only";
+                Err(Error::format(&self.path, self.format.name(), reason))
+            }
+        }
+    }
+
     fn fault(&self, problem: TensorProblem) -> Error {
         Error::Weights { path: self.path.clone(), problems: vec![problem] }
     }

@@ -13,6 +13,10 @@ pub(super) enum Element {
     F16,
     BF16,
     F64,
+    /// Whole numbers of a quantized weight.
+    I8,
+    /// Bytes, of which each holds two whole numbers of a quantized weight.
+    U8,
     /// Anything that cannot be a weight, under the name that the file's format gives it.
     Other(String),
 }
@@ -25,6 +29,8 @@ impl Element {
             Self::F16 => "F16",
             Self::BF16 => "BF16",
             Self::F64 => "F64",
+            Self::I8 => "I8",
+            Self::U8 => "U8",
             Self::Other(name) => name,
         }
     }
@@ -35,12 +41,13 @@ impl Element {
             Self::F64 => 8,
             Self::F32 => 4,
             Self::F16 | Self::BF16 => 2,
+            Self::I8 | Self::U8 => 1,
             Self::Other(_) => 0,
         }
     }
 
     pub fn is_float(&self) -> bool {
-        !matches!(self, Self::Other(_))
+        matches!(self, Self::F32 | Self::F16 | Self::BF16 | Self::F64)
     }
 
     /// Converts little-endian bytes; both slices hold the same number of elements.
@@ -74,7 +81,7 @@ impl Element {
                     *value = bf16::from_le_bytes(pair).to_f32();
                 }
             }
-            Self::Other(_) => {}
+            Self::I8 | Self::U8 | Self::Other(_) => {}
         }
     }
 

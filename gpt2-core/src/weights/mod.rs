@@ -35,12 +35,14 @@ pub mod hub;
 pub mod names;
 mod progress;
 mod pytorch;
+mod quantized;
 mod safetensors;
 pub mod save;
 mod sharded;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use audit::Loaded;
 pub use audit::WeightReader;
 pub use checkpoint::{Checkpoint, TensorEntry, WeightFormat};
 pub use progress::DownloadProgress;

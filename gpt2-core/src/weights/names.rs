@@ -1,6 +1,7 @@
 //! The tensors of a GPT-2, by name and shape.
 
 use crate::Gpt2Config;
+use crate::quantize::DepthAxis;
 
 /// Prefix that `GPT2LMHeadModel` puts before every name but `lm_head.weight`.
 pub const PREFIX: &str = "transformer.";
@@ -46,6 +47,20 @@ pub fn parameters(config: &Gpt2Config) -> Vec<(String, Vec<usize>)> {
         list.push((LM_HEAD.to_string(), vec![config.vocab_size, embd]));
     }
     list
+}
+
+/// The axis that products with this weight sum over, for the weights that [`Quantization`] concerns; `None` for the
+/// position embedding, LayerNorms and biases.
+///
+/// [`Quantization`]: crate::Quantization
+#[must_use]
+pub fn depth_axis(name: &str) -> Option<DepthAxis> {
+    let of_block = name.starts_with("h.") && !is_lora(name);
+    match name.strip_suffix(".weight")? {
+        "wte" | "lm_head" => Some(DepthAxis::Last),
+        module if of_block && !module.contains(".ln_") => Some(DepthAxis::First),
+        _ => None,
+    }
 }
 
 /// Whether a parameter is one of LoRA's, `<module>.lora_A.weight` or `<module>.lora_B.weight`.

@@ -84,6 +84,13 @@ impl SafetensorsFile {
         Ok(values)
     }
 
+    /// The bytes of tensor number `index`, as they lie in the file.
+    pub fn read_bytes(&self, index: usize, entry: &Entry) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; entry.elements() * entry.element.size()];
+        self.read_at(self.data_start + self.offsets[index], &mut bytes)?;
+        Ok(bytes)
+    }
+
     #[cfg(unix)]
     fn read_at(&self, position: u64, bytes: &mut [u8]) -> Result<()> {
         use std::os::unix::fs::FileExt;
@@ -109,6 +116,8 @@ fn element(dtype: Dtype) -> Element {
         Dtype::F16 => Element::F16,
         Dtype::BF16 => Element::BF16,
         Dtype::F64 => Element::F64,
+        Dtype::I8 => Element::I8,
+        Dtype::U8 => Element::U8,
         other => Element::Other(format!("{other:?}")),
     }
 }

@@ -6,6 +6,7 @@
 mod activation;
 mod attention;
 mod linear;
+mod quantized;
 mod rows;
 mod simd;
 
@@ -15,6 +16,8 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{DType, Device, Tensor, TensorData};
+
+use crate::quantize::QuantizedMatrix;
 
 /// Rows up to which a matrix is read faster than it is rearranged.
 const FEW_ROWS: usize = 16;
@@ -35,6 +38,16 @@ pub trait CpuOps: Backend {
 
     /// `x @ weight^T` of a few rows.
     fn few_rows_transposed(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// `x @ weight + bias`.
+    fn quantized_linear(
+        x: FloatTensor<Self>,
+        weight: QuantizedMatrix,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// `x @ weight^T`.
+    fn quantized_scores(x: FloatTensor<Self>, weight: QuantizedMatrix) -> FloatTensor<Self>;
 
     /// `x / (1 + exp(-x (slope + cubic x^2)))`.
     fn sigmoid_weighted(x: FloatTensor<Self>, slope: f32, cubic: f32) -> FloatTensor<Self>;
@@ -70,6 +83,20 @@ impl CpuOps for Flex {
         let (rows, mut shape) = rows(&x);
         shape.push(weight.layout().shape()[0]);
         tensor(linear::transposed(floats(&x), floats(&weight), rows), shape)
+    }
+
+    fn quantized_linear(x: FlexTensor, weight: QuantizedMatrix, bias: FlexTensor) -> FlexTensor {
+        let [x, bias] = [x, bias].map(|tensor| tensor.to_contiguous());
+        let (rows, mut shape) = rows(&x);
+        shape.push(bias.layout().num_elements());
+        tensor(quantized::product(floats(&x), rows, weight.packed(), Some(floats(&bias))), shape)
+    }
+
+    fn quantized_scores(x: FlexTensor, weight: QuantizedMatrix) -> FlexTensor {
+        let x = x.to_contiguous();
+        let (rows, mut shape) = rows(&x);
+        shape.push(weight.shape()[0]);
+        tensor(quantized::product(floats(&x), rows, weight.packed(), None), shape)
     }
 
     fn sigmoid_weighted(x: FlexTensor, slope: f32, cubic: f32) -> FlexTensor {
@@ -165,6 +192,30 @@ pub(super) fn transposed<const D: usize>(x: &Tensor<D>, weight: &Tensor<2>) -> O
     takes(x, weight).then(|| {
         let (x, weight) = (x.clone().into_dispatch(), weight.clone().into_dispatch());
         Tensor::from_dispatch(<Dispatch as CpuOps>::few_rows_transposed(x, weight))
+    })
+}
+
+/// `x @ weight + bias` of a tensor that [`is_ours`].
+pub(super) fn quantized_linear<const D: usize>(
+    x: &Tensor<D>,
+    weight: &QuantizedMatrix,
+    bias: &Tensor<1>,
+) -> Option<Tensor<D>> {
+    is_ours(x).then(|| {
+        let (x, bias) = (x.clone().into_dispatch(), bias.clone().into_dispatch());
+        let output = <Dispatch as CpuOps>::quantized_linear(x, weight.clone(), bias);
+        Tensor::from_dispatch(output)
+    })
+}
+
+/// `x @ table^T` of a tensor that [`is_ours`].
+pub(super) fn quantized_scores<const D: usize>(
+    x: &Tensor<D>,
+    table: &QuantizedMatrix,
+) -> Option<Tensor<D>> {
+    is_ours(x).then(|| {
+        let x = x.clone().into_dispatch();
+        Tensor::from_dispatch(<Dispatch as CpuOps>::quantized_scores(x, table.clone()))
     })
 }
 

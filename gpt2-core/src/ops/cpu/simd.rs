@@ -1,6 +1,28 @@
 //! Wide arithmetic in safe code, and the two inner loops that everything here is made of.
 
+use std::sync::OnceLock;
+
 use pulp::{Simd, WithSimd};
+
+/// The widest instructions that the loops here use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    Portable,
+    Avx2,
+    Avx512,
+    Avx512Vnni,
+}
+
+/// What this processor has, or what `GPT2_SIMD` says.
+pub(super) fn level() -> Level {
+    static LEVEL: OnceLock<Level> = OnceLock::new();
+    *LEVEL.get_or_init(|| match std::env::var("GPT2_SIMD").as_deref() {
+        Ok("portable") => Level::Portable,
+        Ok("avx2") => Level::Avx2,
+        Ok("avx512") => Level::Avx512,
+        _ => Level::Avx512Vnni,
+    })
+}
 
 /// Runs a loop compiled for the widest instructions that this processor has.
 #[inline]

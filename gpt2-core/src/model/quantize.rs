@@ -1,0 +1,84 @@
+//! A model whose weights are whole numbers, and back.
+
+use burn::module::Module;
+
+use super::Gpt2;
+use crate::quantize::Quantization;
+use crate::{Error, Result};
+
+impl Gpt2 {
+    /// The model with quantized weights, for inference.
+    ///
+    /// On `flex`, without gradients, products are then computed with whole numbers and the floats are gone. Elsewhere
+    /// every weight is computed from its whole numbers when it is first used, and kept: the same rounded weights,
+    /// without savings. [`parameters`](Self::parameters) computes all of them.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a model with LoRA, which has to be merged first; [`Error::Compute`] when the device
+    /// fails.
+    ///
+    /// # Example
+    /// ```
+    /// use gpt2_core::{Gpt2, Gpt2Batch, Gpt2Config, Quantization, device};
+    ///
+    /// let config = Gpt2Config { vocab_size: 99, n_embd: 32, n_layer: 1, n_head: 2, ..Gpt2Config::gpt2() };
+    /// let device = device::best()?;
+    /// let model = Gpt2::init(&config, 1, &device)?.quantize(Quantization::Int8)?;
+    /// assert_eq!(model.quantization(), Some(Quantization::Int8));
+    /// let logits = model.forward(&Gpt2Batch::new(&[vec![5, 17, 3]], &config, &device)?);
+    /// assert_eq!(logits.dims(), [1, 3, 99]);
+    /// # Ok::<(), gpt2_core::Error>(())
+    /// ```
+    pub fn quantize(self, quantization: Quantization) -> Result<Self> {
+        if self.lora.is_some() {
+            return Err(Error::argument("model", "one with LoRA", "one without: merge it first"));
+        }
+        if self.quantization() == Some(quantization) {
+            return Ok(self);
+        }
+        let mut model = self.dequantize();
+        for block in &mut model.h {
+            for (_, module) in block.projections() {
+                module.quantize(quantization.format())?;
+            }
+        }
+        for table in std::iter::once(&mut model.wte).chain(&mut model.lm_head) {
+            table.quantize(quantization.table_format())?;
+        }
+        model.config.quantization_config = Some(quantization);
+        Ok(model)
+    }
+
+    /// The model with the floats that its whole numbers stand for. One that is not quantized comes back as it is.
+    #[must_use]
+    pub fn dequantize(mut self) -> Self {
+        for block in &mut self.h {
+            for (_, module) in block.projections() {
+                module.dequantize();
+            }
+        }
+        for table in std::iter::once(&mut self.wte).chain(&mut self.lm_head) {
+            table.dequantize();
+        }
+        self.config.quantization_config = None;
+        self
+    }
+
+    /// How the weights are quantized; `None` for floats.
+    #[must_use]
+    pub fn quantization(&self) -> Option<Quantization> {
+        self.config.quantization_config
+    }
+
+    /// The model off the training device, where dropout is off and no gradients are recorded. One that is there
+    /// comes back as it is.
+    ///
+    /// Unlike [`Module::valid`], this leaves quantized weights what they are.
+    #[must_use]
+    pub fn valid(&self) -> Self {
+        match self.device().is_autodiff() {
+            true => Module::valid(self),
+            false => self.clone(),
+        }
+    }
+}

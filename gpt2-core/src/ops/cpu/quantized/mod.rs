@@ -1,0 +1,113 @@
+//! Products with quantized weights.
+//!
+//! Activations are quantized as they come, weights were when the model was loaded. The weights lie in memory in the
+//! order in which the loops want them, so that few rows stream them once, and many rows find a panel in the cache.
+
+mod lanes;
+#[cfg(target_arch = "x86_64")]
+mod lanes_x86;
+mod rows;
+mod tile;
+
+use pulp::NullaryFnOnce;
+use rayon::prelude::*;
+
+use self::lanes::{Lanes, Portable};
+#[cfg(target_arch = "x86_64")]
+use self::lanes_x86::Vnni;
+use self::rows::QuantizedRows;
+use self::tile::Panel;
+use crate::quantize::{PANEL, Packed, Shape};
+use super::simd::{Level, level};
+
+/// Multiplications below which the threads would wait for each other longer than they work.
+const PARALLEL: usize = 1 << 20;
+
+/// `x @ matrix + bias`, `[rows, columns]`.
+///
+/// # Shapes
+/// - x: `[rows, depth]`
+/// - bias: `[columns]`
+pub(super) fn product(x: &[f32], rows: usize, matrix: Packed<'_>, bias: Option<&[f32]>) -> Vec<f32> {
+    let Shape { depth, columns, .. } = matrix.shape;
+    let x = &QuantizedRows::new(x, rows, matrix.shape);
+    let mut all = vec![0.0; rows * columns];
+    let panels = columns.div_ceil(PANEL);
+    // Some tasks for each thread even out what other programs take from one of them.
+    let tasks = match rows * depth * columns {
+        0..PARALLEL => 1,
+        _ => (4 * rayon::current_num_threads()).min(panels),
+    };
+    let width = panels.div_ceil(tasks);
+    let mut parts: Vec<Vec<&mut [f32]>> = (0..panels.div_ceil(width)).map(|_| Vec::with_capacity(rows)).collect();
+    for row in all.chunks_exact_mut(columns) {
+        for (part, columns) in parts.iter_mut().zip(row.chunks_mut(width * PANEL)) {
+            part.push(columns);
+        }
+    }
+    let task = |(task, mut part): (usize, Vec<&mut [f32]>)| {
+        for panel in task * width..panels.min((task + 1) * width) {
+            let first = (panel - task * width) * PANEL;
+            let bias = bias.map(|bias| &bias[panel * PANEL..]);
+            run(Panel { x, matrix, panel, bias, out: &mut part, first });
+        }
+    };
+    match tasks {
+        1 => parts.into_iter().enumerate().for_each(task),
+        _ => parts.into_par_iter().with_max_len(1).enumerate().for_each(task),
+    }
+    all
+}
+
+/// Runs a panel with the widest instructions that the processor has.
+fn run(panel: Panel<'_, '_>) {
+    #[cfg(target_arch = "x86_64")]
+    match level() {
+        Level::Avx512Vnni => {
+            if let Some(lanes) = Vnni::try_new() {
+                return lanes.vectorize(OnLanes::<_, 6, 4> { lanes, panel });
+            }
+        }
+        Level::Avx512 | Level::Avx2 => {
+            if let Some(lanes) = pulp::x86::V3::try_new() {
+                return lanes.vectorize(OnLanes::<_, 2, 2> { lanes, panel });
+            }
+        }
+        _ => {}
+    }
+    OnLanes::<_, 2, 1> { lanes: Portable, panel }.call();
+}
+
+/// A panel on its way to where the compiler uses the instructions of `lanes`.
+struct OnLanes<'a, 'b, L, const M: usize, const V: usize> {
+    lanes: L,
+    panel: Panel<'a, 'b>,
+}
+
+impl<L: Lanes, const M: usize, const V: usize> NullaryFnOnce for OnLanes<'_, '_, L, M, V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        self.panel.run::<L, M, V>(self.lanes);
+    }
+}
+
+/// Runs plain code compiled for the widest instructions that the processor has.
+fn vectorized(code: impl NullaryFnOnce<Output = ()>) {
+    #[cfg(target_arch = "x86_64")]
+    match level() {
+        Level::Avx512Vnni | Level::Avx512 => {
+            if let Some(simd) = pulp::x86::V4::try_new() {
+                return simd.vectorize(code);
+            }
+        }
+        Level::Avx2 => {
+            if let Some(simd) = pulp::x86::V3::try_new() {
+                return simd.vectorize(code);
+            }
+        }
+        _ => {}
+    }
+    code.call();
+}
