@@ -21,3 +21,9 @@ pub use cross_entropy::{cross_entropy, token_accuracy};
 pub use dropout::{DropoutMasks, dropout};
 pub use linear::{linear, scores};
 pub use rows::move_rows;
+
+/// Whether the instructions that the environment asks for are there.
+#[cfg(feature = "flex")]
+pub(crate) fn check_instructions() -> crate::Result<()> {
+    cpu::level::check().map(drop)
+}

@@ -5,6 +5,9 @@
 
 mod activation;
 mod attention;
+#[allow(dead_code)] // Its callers come with the operations for training.
+mod gemm;
+pub(crate) mod level;
 mod linear;
 mod rows;
 mod simd;
