@@ -21,3 +21,12 @@ pub use cross_entropy::{cross_entropy, token_accuracy};
 pub use dropout::{DropoutMasks, dropout};
 pub use linear::{linear, scores};
 pub use rows::move_rows;
+
+/// Gives memory back that operations have kept for their next call: after a run, say, in a program that goes on.
+///
+/// What the CPU backend `flex` computes lies in buffers that are used again. They are bounded by what was once in use at
+/// the same time; this releases those that no tensor uses now.
+pub fn release_memory() {
+    #[cfg(feature = "flex")]
+    cpu::memory::release();
+}

@@ -6,6 +6,7 @@
 mod activation;
 mod attention;
 mod linear;
+pub(crate) mod memory;
 mod rows;
 mod simd;
 
