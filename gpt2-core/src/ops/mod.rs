@@ -27,3 +27,12 @@ pub use rows::move_rows;
 pub(crate) fn check_instructions() -> crate::Result<()> {
     cpu::level::check().map(drop)
 }
+
+/// Gives memory back that operations have kept for their next call: after a run, say, in a program that goes on.
+///
+/// What the CPU backend `flex` computes lies in buffers that are used again. They are bounded by what was once in use at
+/// the same time; this releases those that no tensor uses now.
+pub fn release_memory() {
+    #[cfg(feature = "flex")]
+    cpu::memory::release();
+}

@@ -9,6 +9,7 @@ mod attention;
 mod gemm;
 pub(crate) mod level;
 mod linear;
+pub(crate) mod memory;
 mod rows;
 mod simd;
 
