@@ -9,7 +9,10 @@ use crate::config::read_object;
 use crate::folder::{write_file, write_folder, write_json};
 use crate::model::NamedParameter;
 use crate::tokenizer::Tokenizer;
-use crate::weights::{Checkpoint, DownloadProgress, Loaded, StoredDType, TensorToWrite, write_weights};
+use crate::weights::{
+    Checkpoint, DownloadProgress, Loaded, StoredDType, TensorToWrite, TensorValues, tensors_to_write,
+    write_weights,
+};
 use crate::{Error, Gpt2, Gpt2Config, Quantization, Result};
 
 const CONFIG: &str = "config.json";
@@ -141,8 +144,12 @@ impl ModelFolder {
         let quantization = options.quantize.or(stored);
         let config = Gpt2Config { quantization_config: quantization, ..self.config.clone() };
         let model = Gpt2::load(&config, device, &mut |name, shape| {
-            let loaded = if quantization == stored { reader.load(name)? } else { Loaded::Float(reader.read(name)?) };
-            loaded.quantized(quantization.and_then(|quantization| quantization.format_of(name)), shape)
+            let loaded = match quantization == stored {
+                true => reader.load(name)?,
+                false => Loaded::Float(reader.read(name)?),
+            };
+            let format = quantization.and_then(|quantization| quantization.format_of(name));
+            loaded.quantized(format, shape)
         })?;
         reader.finish()?;
         Ok(model)
@@ -233,8 +240,11 @@ impl ModelToSave<'_> {
     pub fn write_into(&self, folder: &Path) -> Result<()> {
         let config = self.config_json();
         write_json(&folder.join(CONFIG), &config)?;
-        let parameters = self.model.clone().merge_lora().parameters();
-        let tensors: Vec<TensorToWrite<'_>> = parameters.iter().map(TensorToWrite::from).collect();
+        let model = self.model.clone().merge_lora();
+        let (floats, quantized) = (model.float_parameters(), model.quantized_weights());
+        let quantized = quantized.iter().flat_map(|(name, matrix)| tensors_to_write(name, matrix));
+        let tensors: Vec<TensorToWrite<'_>> =
+            floats.iter().map(TensorToWrite::from).chain(quantized).collect();
         write_weights(folder, &tensors, self.dtype, Some(MAX_SHARD_SIZE))?;
         if let Some(tokenizer) = self.tokenizer {
             tokenizer.save(folder)?;
@@ -285,7 +295,7 @@ impl<'a> From<&'a NamedParameter> for TensorToWrite<'a> {
         Self {
             name: parameter.name.clone(),
             shape: parameter.shape.clone(),
-            read: Box::new(|| parameter.to_vec()),
+            values: TensorValues::Float(Box::new(|| parameter.to_vec())),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Every parameter with its name, for writers, optimizers and reports.
 
+use std::collections::HashSet;
+
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 
@@ -43,6 +45,14 @@ impl Gpt2 {
     #[must_use]
     pub fn parameters(&self) -> Vec<NamedParameter> {
         let mut collector = Collector::default();
+        self.visit(&mut collector);
+        collector.found
+    }
+
+    /// The parameters that are not quantized, as [`parameters`](Self::parameters) has them.
+    pub(crate) fn float_parameters(&self) -> Vec<NamedParameter> {
+        let quantized = self.quantized_weights().into_iter().map(|(name, _)| name).collect();
+        let mut collector = Collector { left_out: quantized, ..Collector::default() };
         self.visit(&mut collector);
         collector.found
     }
@@ -115,16 +125,22 @@ impl ModuleMapper for Replacer<'_> {
 #[derive(Default)]
 struct Collector {
     path: Vec<String>,
+    /// Names that are not asked for their values.
+    left_out: HashSet<String>,
     found: Vec<NamedParameter>,
 }
 
 impl ModuleVisitor for Collector {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let name = self.path.join(".");
+        if self.left_out.contains(&name) {
+            return;
+        }
         let values = param.val();
         let shape = values.dims().to_vec();
         let count = shape.iter().product::<usize>();
         self.found.push(NamedParameter {
-            name: self.path.join("."),
+            name,
             id: param.id,
             shape,
             values: values.reshape([count]),

@@ -3,7 +3,8 @@
 use burn::module::Module;
 
 use super::Gpt2;
-use crate::quantize::Quantization;
+use crate::quantize::{Quantization, QuantizedMatrix};
+use crate::weights::names;
 use crate::{Error, Result};
 
 impl Gpt2 {
@@ -68,6 +69,23 @@ impl Gpt2 {
     #[must_use]
     pub fn quantization(&self) -> Option<Quantization> {
         self.config.quantization_config
+    }
+
+    /// The quantized weights by the names of their parameters.
+    pub(crate) fn quantized_weights(&self) -> Vec<(String, QuantizedMatrix)> {
+        let blocks = self.h.iter().enumerate().flat_map(|(layer, block)| {
+            let modules = [
+                ("attn.c_attn", &block.attn.c_attn),
+                ("attn.c_proj", &block.attn.c_proj),
+                ("mlp.c_fc", &block.mlp.c_fc),
+                ("mlp.c_proj", &block.mlp.c_proj),
+            ];
+            modules.map(|(module, layer_of)| (format!("h.{layer}.{module}.weight"), layer_of.quantized()))
+        });
+        let wte = ("wte.weight".to_string(), self.wte.quantized());
+        let head = self.lm_head.as_ref().map(|head| (names::LM_HEAD.to_string(), head.quantized()));
+        let all = std::iter::once(wte).chain(blocks).chain(head);
+        all.filter_map(|(name, matrix)| Some((name, matrix?.clone()))).collect()
     }
 
     /// The model off the training device, where dropout is off and no gradients are recorded. One that is there

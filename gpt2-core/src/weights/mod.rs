@@ -46,4 +46,8 @@ pub(crate) use audit::Loaded;
 pub use audit::WeightReader;
 pub use checkpoint::{Checkpoint, TensorEntry, WeightFormat};
 pub use progress::DownloadProgress;
-pub use save::{StoredDType, TensorToWrite, write_safetensors, write_tensors, write_weights};
+pub use save::{
+    QuantizedDType, StoredDType, TensorToWrite, TensorValues, write_safetensors, write_tensors,
+    write_weights,
+};
+pub(crate) use quantized::tensors_to_write;

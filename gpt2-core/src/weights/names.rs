@@ -73,7 +73,8 @@ pub fn is_lora(name: &str) -> bool {
 #[must_use]
 pub fn published(name: &str) -> String {
     match name {
-        LM_HEAD => name.to_string(),
+        // Of a quantized head there is more than one tensor.
+        name if name.starts_with(LM_HEAD) => name.to_string(),
         name if is_lora(name) => format!("{ADAPTER_PREFIX}{PREFIX}{name}"),
         name => format!("{PREFIX}{name}"),
     }

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use half::bf16;
 
 use super::names;
+use super::save::{QuantizedDType, TensorToWrite, TensorValues};
 use crate::quantize::{DepthAxis, IntFormat, Quantization, QuantizedMatrix, Stored};
 use crate::{Gpt2Config, Result};
 
@@ -39,6 +40,15 @@ pub(super) fn stored_weights(config: &Gpt2Config) -> HashMap<String, StoredWeigh
         StoredWeight::new(config.quantization_config, &name, &shape).map(|weight| (name, weight))
     };
     names::parameters(config).into_iter().filter_map(weight).collect()
+}
+
+/// The tensors that a file is to hold for the quantized weight of a name.
+pub(crate) fn tensors_to_write<'a>(
+    name: &str,
+    matrix: &'a QuantizedMatrix,
+) -> [TensorToWrite<'a>; 2] {
+    let (axis, format) = (matrix.axis(), matrix.format());
+    StoredWeight { name: name.to_string(), shape: matrix.shape(), axis, format }.to_write(matrix)
 }
 
 /// Where and how a quantized weight is stored.
@@ -109,14 +119,32 @@ impl StoredWeight {
         Ok((matrix, wrong))
     }
 
+    /// The tensors that a file is to hold for the weight.
+    fn to_write<'a>(self, matrix: &'a QuantizedMatrix) -> [TensorToWrite<'a>; 2] {
+        let dtype = match self.format {
+            IntFormat::Int8 => QuantizedDType::I8,
+            IntFormat::Int4 => QuantizedDType::U8,
+        };
+        let [whole, scales] = self.tensors();
+        let other = self.clone();
+        let bytes: [(_, Box<dyn Fn() -> Vec<u8> + Sync + 'a>); 2] = [
+            (dtype, Box::new(move || self.encode(matrix).swap_remove(0))),
+            (QuantizedDType::BF16, Box::new(move || other.encode(matrix).swap_remove(1))),
+        ];
+        let [first, second] = bytes.map(|(dtype, bytes)| TensorValues::Quantized(dtype, bytes));
+        [(whole, first), (scales, second)].map(|(StoredTensor { name, shape, .. }, values)| {
+            TensorToWrite { name, shape, values }
+        })
+    }
+
     /// Whole numbers and scales as a file's bytes.
-    pub fn encode(&self, matrix: &QuantizedMatrix) -> [Vec<u8>; 2] {
+    pub fn encode(&self, matrix: &QuantizedMatrix) -> Vec<Vec<u8>> {
         let Stored { whole, scales } = matrix.to_stored();
         let whole = match self.format {
             IntFormat::Int8 => whole.into_iter().map(|number| number as u8).collect(),
             IntFormat::Int4 => self.packed(&whole),
         };
-        [whole, scales.iter().flat_map(|scale| scale.to_le_bytes()).collect()]
+        vec![whole, scales.iter().flat_map(|scale| scale.to_le_bytes()).collect()]
     }
 
     fn unpacked(&self, bytes: &[u8]) -> Vec<i8> {
@@ -165,7 +193,7 @@ mod tests {
                     (0..37 * 71).map(|i| ((i * 7919 % 1009) as f32 - 500.0) * 1e-3).collect();
                 let matrix = QuantizedMatrix::from_values(&values, shape, axis, format).unwrap();
                 let weight = StoredWeight { name: "w".to_string(), shape, axis, format };
-                let [whole, scales] = weight.encode(&matrix);
+                let [whole, scales] = weight.encode(&matrix).try_into().unwrap();
                 let [first, second] = weight.tensors();
                 assert_eq!(whole.len(), first.shape.iter().product());
                 assert_eq!(scales.len(), 2 * second.shape.iter().product::<usize>());

@@ -65,8 +65,44 @@ pub struct TensorToWrite<'a> {
     pub name: String,
     /// Extents, outermost first.
     pub shape: Vec<usize>,
-    /// Gives the values, row-major; as many as `shape` says.
-    pub read: Box<dyn Fn() -> Result<Vec<f32>> + Sync + 'a>,
+    /// The values.
+    pub values: TensorValues<'a>,
+}
+
+/// Gives values, row-major and as many as the shape says.
+pub enum TensorValues<'a> {
+    /// Floats, which are written in the type of the file.
+    Float(Box<dyn Fn() -> Result<Vec<f32>> + Sync + 'a>),
+    /// A part of a quantized weight, which has a type of its own: its bytes in the file.
+    Quantized(QuantizedDType, Box<dyn Fn() -> Vec<u8> + Sync + 'a>),
+}
+
+/// The element type of a part of a quantized weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuantizedDType {
+    /// Whole numbers of 8 bits.
+    I8,
+    /// Two whole numbers of 4 bits in a byte.
+    U8,
+    /// Scales.
+    BF16,
+}
+
+impl TensorValues<'_> {
+    /// Element type in a file of floats of this type.
+    fn dtype(&self, dtype: StoredDType) -> Dtype {
+        match self {
+            Self::Float(_) => dtype.dtype(),
+            Self::Quantized(QuantizedDType::I8, _) => Dtype::I8,
+            Self::Quantized(QuantizedDType::U8, _) => Dtype::U8,
+            Self::Quantized(QuantizedDType::BF16, _) => Dtype::BF16,
+        }
+    }
+
+    /// Bytes of an element.
+    fn size(&self, dtype: StoredDType) -> usize {
+        self.dtype(dtype).bitsize() / 8
+    }
 }
 
 impl std::fmt::Debug for TensorToWrite<'_> {
@@ -186,12 +222,13 @@ fn index(
     dtype: StoredDType,
     places: &BTreeMap<String, String>,
 ) -> Result<String> {
-    let mut elements = 0;
+    let (mut elements, mut size) = (0, 0);
     for tensor in tensors {
-        elements += byte_size(tensor, dtype)? / dtype.size();
+        let bytes = byte_size(tensor, dtype)?;
+        (elements, size) = (elements + bytes / tensor.values.size(dtype), size + bytes);
     }
     let index = json!({
-        "metadata": { "total_parameters": elements, "total_size": elements * dtype.size() },
+        "metadata": { "total_parameters": elements, "total_size": size },
         "weight_map": places,
     });
     Ok(format!("{index:#}\n"))
@@ -201,7 +238,7 @@ fn byte_size(tensor: &TensorToWrite<'_>, dtype: StoredDType) -> Result<usize> {
     tensor
         .shape
         .iter()
-        .try_fold(dtype.size(), |product, &extent| product.checked_mul(extent))
+        .try_fold(tensor.values.size(dtype), |product, &extent| product.checked_mul(extent))
         .ok_or_else(|| {
             let (name, shape) = (&tensor.name, &tensor.shape);
             Error::argument("tensors", format!("`{name}` with {shape:?}"), "a shape that fits")
@@ -252,7 +289,7 @@ fn header(
             Error::argument("tensors", "more than memory can address", "a model that fits")
         })?;
         let info = TensorInfo {
-            dtype: dtype.dtype(),
+            dtype: tensor.values.dtype(dtype),
             shape: tensor.shape.clone(),
             data_offsets: (start, end),
         };
@@ -275,13 +312,25 @@ fn write_values(
     tensor: &TensorToWrite<'_>,
     dtype: StoredDType,
 ) -> Result<()> {
-    let values = (tensor.read)()?;
-    let expected = byte_size(tensor, dtype)? / dtype.size();
-    if values.len() != expected {
-        let found = format!("`{}` with {} values", tensor.name, values.len());
-        return Err(Error::argument("tensors", found, format!("{expected} values")));
-    }
+    let size = tensor.values.size(dtype);
+    let expected = byte_size(tensor, dtype)? / size;
+    let check = |found: usize| match found == expected {
+        true => Ok(()),
+        false => {
+            let found = format!("`{}` with {found} values", tensor.name);
+            Err(Error::argument("tensors", found, format!("{expected} values")))
+        }
+    };
     let mut write = |bytes: &[u8]| out.write_all(bytes).map_err(Error::io("write", path));
+    let values = match &tensor.values {
+        TensorValues::Float(read) => read()?,
+        TensorValues::Quantized(_, bytes) => {
+            let bytes = bytes();
+            check(bytes.len() / size)?;
+            return write(&bytes);
+        }
+    };
+    check(values.len())?;
     if dtype == StoredDType::F32 && cfg!(target_endian = "little") {
         return write(bytemuck::cast_slice(&values));
     }

@@ -5,7 +5,11 @@
 
 mod activation;
 mod attention;
+#[allow(dead_code)] // Its callers come with the operations for training.
+mod gemm;
+pub(crate) mod level;
 mod linear;
+pub(crate) mod memory;
 mod quantized;
 mod rows;
 mod simd;

@@ -1,7 +1,9 @@
 use half::{bf16, f16};
 
 use super::*;
-use crate::weights::{StoredDType, TensorToWrite, write_safetensors, write_weights};
+use crate::weights::{
+    StoredDType, TensorToWrite, TensorValues, write_safetensors, write_weights,
+};
 
 fn to_write<'a>(list: &[(String, Vec<usize>, Vec<f32>)]) -> Vec<TensorToWrite<'a>> {
     list.iter()
@@ -9,7 +11,7 @@ fn to_write<'a>(list: &[(String, Vec<usize>, Vec<f32>)]) -> Vec<TensorToWrite<'a
         .map(|(name, shape, values)| TensorToWrite {
             name,
             shape,
-            read: Box::new(move || Ok(values.clone())),
+            values: TensorValues::Float(Box::new(move || Ok(values.clone()))),
         })
         .collect()
 }

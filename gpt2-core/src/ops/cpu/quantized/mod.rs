@@ -18,7 +18,8 @@ use self::lanes_x86::Vnni;
 use self::rows::QuantizedRows;
 use self::tile::Panel;
 use crate::quantize::{PANEL, Packed, Shape};
-use super::simd::{Level, level};
+use super::level::{Level, level};
+use super::simd;
 
 /// Multiplications below which the threads would wait for each other longer than they work.
 const PARALLEL: usize = 1 << 20;
@@ -59,26 +60,28 @@ pub(super) fn product(x: &[f32], rows: usize, matrix: Packed<'_>, bias: Option<&
     all
 }
 
-/// Runs a panel with the widest instructions that the processor has.
+/// Runs a panel with the instructions of this process.
 fn run(panel: Panel<'_, '_>) {
     #[cfg(target_arch = "x86_64")]
-    match level() {
-        Level::Avx512Vnni => {
-            if let Some(lanes) = Vnni::try_new() {
-                return lanes.vectorize(OnLanes::<_, 6, 4> { lanes, panel });
-            }
+    {
+        let level = level();
+        if level >= Level::Avx512Vnni
+            && let Some(lanes) = Vnni::try_new()
+        {
+            return lanes.vectorize(OnLanes::<_, 6, 4> { lanes, panel });
         }
-        Level::Avx512 | Level::Avx2 => {
-            if let Some(lanes) = pulp::x86::V3::try_new() {
-                return lanes.vectorize(OnLanes::<_, 2, 2> { lanes, panel });
-            }
+        // Without that instruction, wider vectors are hardly faster than these.
+        if level >= Level::Avx2
+            && let Some(lanes) = pulp::x86::V3::try_new()
+        {
+            return lanes.vectorize(OnLanes::<_, 2, 2> { lanes, panel });
         }
-        _ => {}
     }
-    OnLanes::<_, 2, 1> { lanes: Portable, panel }.call();
+    simd::run(OnLanes::<_, 2, 1> { lanes: Portable, panel });
 }
 
-/// A panel on its way to where the compiler uses the instructions of `lanes`.
+/// A panel on its way to where the compiler uses the instructions of `lanes`: `M` rows by `V` vectors are as many
+/// sums as there are registers for.
 struct OnLanes<'a, 'b, L, const M: usize, const V: usize> {
     lanes: L,
     panel: Panel<'a, 'b>,
@@ -91,23 +94,4 @@ impl<L: Lanes, const M: usize, const V: usize> NullaryFnOnce for OnLanes<'_, '_,
     fn call(self) {
         self.panel.run::<L, M, V>(self.lanes);
     }
-}
-
-/// Runs plain code compiled for the widest instructions that the processor has.
-fn vectorized(code: impl NullaryFnOnce<Output = ()>) {
-    #[cfg(target_arch = "x86_64")]
-    match level() {
-        Level::Avx512Vnni | Level::Avx512 => {
-            if let Some(simd) = pulp::x86::V4::try_new() {
-                return simd.vectorize(code);
-            }
-        }
-        Level::Avx2 => {
-            if let Some(simd) = pulp::x86::V3::try_new() {
-                return simd.vectorize(code);
-            }
-        }
-        _ => {}
-    }
-    code.call();
 }

@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::super::simd;
 use crate::quantize::Shape;
 
 /// Adding it rounds to an integer, halves to even, which is then in the lowest bits.
@@ -47,7 +49,7 @@ impl QuantizedRows {
         let quantize = |group: usize, values: &mut [u32], scales: &mut [f32], starts: &mut [i32]| {
             let depth = group * size..shape.depth.min((group + 1) * size);
             let (stride, offset) = (shape.depth, shape.offset());
-            super::vectorized(Quantize { x, stride, depth, offset, values, scales, starts });
+            simd::run(Quantize { x, stride, depth, offset, values, scales, starts });
         };
         if x.len() < PARALLEL {
             let parts = values.chunks_mut(rows * words).zip(scales.chunks_mut(rows)).zip(starts.chunks_mut(rows));
@@ -84,11 +86,11 @@ struct Quantize<'a> {
     starts: &'a mut [i32],
 }
 
-impl pulp::NullaryFnOnce for Quantize<'_> {
+impl WithSimd for Quantize<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call(self) {
+    fn with_simd<S: Simd>(self, _: S) {
         let words = self.values.len() / self.scales.len();
         let rows = self.x.chunks_exact(self.stride).zip(self.values.chunks_exact_mut(words));
         for ((x, values), (scale, start)) in rows.zip(self.scales.iter_mut().zip(self.starts)) {
