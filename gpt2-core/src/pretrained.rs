@@ -10,8 +10,8 @@ use crate::folder::{write_file, write_folder, write_json};
 use crate::model::NamedParameter;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{
-    Checkpoint, DownloadProgress, Loaded, StoredDType, TensorToWrite, TensorValues, tensors_to_write,
-    write_weights,
+    Checkpoint, DownloadProgress, Loaded, StoredDType, TensorToWrite, TensorValues,
+    tensors_to_write, write_weights,
 };
 use crate::{Error, Gpt2, Gpt2Config, Quantization, Result};
 
@@ -132,7 +132,7 @@ impl ModelFolder {
     /// use gpt2_core::pretrained::LoadOptions;
     /// use gpt2_core::{ModelFolder, Quantization, device};
     ///
-    /// let options = LoadOptions { quantize: Some(Quantization::Int8), ..LoadOptions::default() };
+    /// let options = LoadOptions { quantize: Some(Quantization::Int8) };
     /// let model = ModelFolder::open("gpt2")?.model_with(&device::best()?, options)?;
     /// # let _ = model;
     /// # Ok::<(), gpt2_core::Error>(())

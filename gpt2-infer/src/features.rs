@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 
-use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 use gpt2_core::{Error as CoreError, Gpt2, Gpt2Batch};
 

@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 
-use burn::module::Module;
 use gpt2_core::Gpt2;
 use gpt2_core::tokenizer::Tokenizer;
 

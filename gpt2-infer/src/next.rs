@@ -1,6 +1,5 @@
 //! The most likely next tokens.
 
-use burn::module::Module;
 use gpt2_core::Gpt2;
 
 use crate::config::Lengths;

@@ -7,6 +7,7 @@ use gpt2_core::Error;
 use gpt2_core::pretrained::ModelToSave;
 use gpt2_core::weights::StoredDType;
 
+use super::load::Quantize;
 use super::{Outcome, check_generation_config, check_output};
 use crate::args::Global;
 
@@ -24,6 +25,9 @@ pub struct ConvertArgs {
     /// Element type of the weights
     #[arg(long, value_enum, default_value_t = DType::F32)]
     dtype: DType,
+    /// Quantize the weights; without it, those of a quantized folder become floats
+    #[arg(long, value_enum, value_name = "BITS")]
+    quantize: Option<Quantize>,
 }
 
 /// Element type of stored weights.
@@ -45,8 +49,15 @@ pub fn run(args: &ConvertArgs, global: &Global) -> Outcome {
     check_output(&args.output, &[&[folder.path()], adapter.as_slice()].concat())?;
     check_generation_config(&folder)?;
     let mut model = folder.model(&global.device()?)?;
+    // Quantized again in the same way, it stays what it is.
+    if adapter.is_some() || args.quantize.is_none() {
+        model = model.dequantize();
+    }
     if let Some(adapter) = adapter {
         model = model.load_adapter(adapter)?.merge_lora();
+    }
+    if let Some(quantize) = args.quantize {
+        model = model.quantize(quantize.into())?;
     }
     let tokenizer = folder.tokenizer_if_any()?;
     let generation_config = folder.generation_config()?;

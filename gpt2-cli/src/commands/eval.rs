@@ -13,6 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::corpus::{
     DocumentSeparator, Model, have_text, made_before, shard_folder, shards, tokenize,
 };
+use super::load::LoadArgs;
 use super::{Failure, Outcome, tokenizer_for};
 use crate::args::{Global, positive};
 use crate::output;
@@ -41,6 +42,8 @@ pub struct EvalArgs {
     /// Sequences that are computed together
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = positive)]
     per_device_batch_size: usize,
+    #[command(flatten)]
+    load: LoadArgs,
 }
 
 /// A part of a corpus.
@@ -55,7 +58,7 @@ enum Part {
 pub fn run(args: &EvalArgs, global: &Global) -> Outcome {
     let folder = global.open(&args.model)?;
     let dataset = dataset(args, &folder)?;
-    let model = folder.model(&global.device()?)?;
+    let model = args.load.model(&folder, &global.device()?)?;
     let bar = bar(dataset.len(), global.quiet);
     let found = evaluate(&model, &dataset, args.per_device_batch_size, |done| {
         bar.set_position(done as u64);

@@ -8,6 +8,7 @@ use gpt2_core::tokenizer::Tokenizer;
 use gpt2_infer::{FeatureOptions, Features, Pooling, features};
 use serde::Serialize;
 
+use super::load::LoadArgs;
 use super::prompts::{PromptArgs, encode, have_text};
 use super::{Outcome, tokenizer_for};
 use crate::args::Global;
@@ -29,6 +30,8 @@ pub struct FeaturesArgs {
     /// One row for each token, or one for the prompt
     #[arg(long, value_enum, default_value_t = Pool::None)]
     pool: Pool,
+    #[command(flatten)]
+    load: LoadArgs,
 }
 
 /// How the rows of the tokens become one.
@@ -59,7 +62,7 @@ pub fn run(args: &FeaturesArgs, global: &Global) -> Outcome {
         Pool::Mean => Pooling::Mean,
         Pool::Last => Pooling::Last,
     };
-    let model = folder.model(&global.device()?)?;
+    let model = args.load.model(&folder, &global.device()?)?;
     let found = features(&model, &ids, &FeatureOptions { layer: args.layer, pooling })?;
     for (number, features) in found.iter().enumerate() {
         if global.json {

@@ -9,6 +9,7 @@ use gpt2_train::data::ClmBatch;
 use gpt2_train::objective::{clm_loss, loss_and_gradients};
 use gpt2_train::{Dataset, Example};
 
+use super::load::LoadArgs;
 use super::tensors::{Inputs, Named, check_file, read, write};
 use super::{Failure, Outcome, check_output};
 use crate::args::Global;
@@ -33,6 +34,8 @@ pub struct ForwardArgs {
     /// Write `grad.NAME` of the loss for every parameter, under its Hugging Face name
     #[arg(long)]
     gradients: bool,
+    #[command(flatten)]
+    load: LoadArgs,
 }
 
 /// Runs the model once, without dropout.
@@ -49,7 +52,10 @@ pub fn run(args: &ForwardArgs, global: &Global) -> Outcome {
         .map_err(|error| format!("{}: {error}", args.input.display()))?;
     let examples =
         examples(&inputs, &folder).map_err(|error| format!("{}: {error}", args.input.display()))?;
-    let model = folder.model(&device)?.with_dropout(0.0)?;
+    let model = args.load.model(&folder, &device)?.with_dropout(0.0)?;
+    if args.gradients && model.quantization().is_some() {
+        return Err("`--gradients` needs a model of floats, and this one is quantized".into());
+    }
     let options = OutputOptions { hidden_states: args.hidden_states, attentions: args.attentions };
     let output = model.forward_with(&batch, options);
     let mut tensors = vec![named("logits".to_string(), output.logits)?];

@@ -9,6 +9,7 @@ use gpt2_infer::{GenerationConfig, Generator, Sequence};
 use serde_json::{Value, json};
 
 use super::generation::GenerationArgs;
+use super::load::LoadArgs;
 use super::prompts::{Prompt, PromptArgs, encode, have_text};
 use super::{Failure, Outcome, tokenizer_for};
 use crate::args::Global;
@@ -33,6 +34,8 @@ pub struct GenerateArgs {
     /// A smaller model of the same vocabulary that guesses tokens; the same text, sooner
     #[arg(long, value_name = "MODEL")]
     draft_model: Option<PathBuf>,
+    #[command(flatten)]
+    load: LoadArgs,
     #[command(flatten)]
     options: GenerationArgs,
 }
@@ -92,12 +95,13 @@ fn generator(
     tokenizer: Option<&Tokenizer>,
 ) -> Result<Generator, Failure> {
     let device = global.device()?;
-    let mut generator = Generator::new(&folder.model(&device)?);
+    let mut generator = Generator::new(&args.load.model(folder, &device)?);
     if let Some(tokenizer) = tokenizer {
         generator = generator.with_tokenizer(tokenizer);
     }
     if let Some(draft_model) = &args.draft_model {
-        generator = generator.with_draft_model(&global.open(draft_model)?.model(&device)?)?;
+        generator =
+            generator.with_draft_model(&args.load.model(&global.open(draft_model)?, &device)?)?;
     }
     Ok(generator)
 }

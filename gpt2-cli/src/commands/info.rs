@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use gpt2_core::tokenizer::{Tokenizer, TokenizerKind};
-use gpt2_core::{Error, ModelFolder};
+use gpt2_core::{Error, ModelFolder, Quantization};
 use serde_json::{Value, json};
 
 use super::{Outcome, check_generation_config};
@@ -34,6 +34,7 @@ pub fn run(args: &InfoArgs, global: &Global) -> Outcome {
         "weights": {
             "format": checkpoint.format().name(),
             "dtype": checkpoint.dtype(),
+            "quantization": folder.config().quantization_config.map(Quantization::name),
             "files": files,
         },
     });
@@ -66,6 +67,10 @@ fn text(object: &Value) -> String {
         Value::Null => "none".to_string(),
         found => format!("{}, {} tokens", plain(&found["kind"]), found["vocab_size"]),
     };
+    let dtype = match &weights["quantization"] {
+        Value::Null => plain(&weights["dtype"]),
+        name => format!("{}, the rest {}", plain(name), plain(&weights["dtype"])),
+    };
     output::list([
         ("parameters", grouped(&object["parameters"].to_string())),
         ("layers", config["n_layer"].to_string()),
@@ -76,7 +81,7 @@ fn text(object: &Value) -> String {
         ("activation", plain(&config["activation_function"])),
         ("tied head", config["tie_word_embeddings"].to_string()),
         ("tokenizer", tokenizer),
-        ("weights", format!("{}, {}", plain(&weights["format"]), plain(&weights["dtype"]))),
+        ("weights", format!("{}, {dtype}", plain(&weights["format"]))),
         ("files", files.join(", ")),
     ])
 }

@@ -11,6 +11,7 @@ pub mod forward;
 pub mod generate;
 mod generation;
 pub mod info;
+mod load;
 pub mod lr_find;
 pub mod next;
 mod prompts;

@@ -7,6 +7,7 @@ use gpt2_infer::next_tokens;
 use serde_json::{Value, json};
 
 use super::generation::GenerationArgs;
+use super::load::LoadArgs;
 use super::prompts::{Prompt, encode, have_text};
 use super::{Outcome, tokenizer_for};
 use crate::args::Global;
@@ -25,6 +26,8 @@ pub struct NextArgs {
     /// Show probabilities after the logits processors that the options of generation ask for
     #[arg(long)]
     processed: bool,
+    #[command(flatten)]
+    load: LoadArgs,
     #[command(flatten)]
     options: GenerationArgs,
 }
@@ -55,7 +58,7 @@ pub fn run(args: &NextArgs, global: &Global) -> Outcome {
     let ids = encode(&prompts, tokenizer.as_ref())?.concat();
     // Options that are not used are not read either: the folder may have some that are refused.
     let config = args.processed.then(|| args.options.config(&folder)).transpose()?;
-    let model = folder.model(&global.device()?)?;
+    let model = args.load.model(&folder, &global.device()?)?;
     let candidates = next_tokens(&model, &ids, args.top, config.as_ref())?;
     let mut objects: Vec<Value> = Vec::new();
     for candidate in candidates {

@@ -181,6 +181,9 @@ fn quantize(
 ) -> Result<QuantizedMatrix> {
     let values = weight.val();
     let numbers = values.clone().try_into_vec_as::<f32>().map_err(Error::compute)?;
+    if let Some(wrong) = numbers.iter().find(|number| !number.is_finite()) {
+        return Err(Error::argument("weight", wrong, "finite numbers, to quantize them"));
+    }
     let matrix = QuantizedMatrix::from_values(&numbers, values.dims(), axis, format)?;
     *weight = source::dequantized(&matrix, weight.id, &values.device());
     Ok(matrix)

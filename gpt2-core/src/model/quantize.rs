@@ -80,7 +80,9 @@ impl Gpt2 {
                 ("mlp.c_fc", &block.mlp.c_fc),
                 ("mlp.c_proj", &block.mlp.c_proj),
             ];
-            modules.map(|(module, layer_of)| (format!("h.{layer}.{module}.weight"), layer_of.quantized()))
+            modules.map(|(module, layer_of)| {
+                (format!("h.{layer}.{module}.weight"), layer_of.quantized())
+            })
         });
         let wte = ("wte.weight".to_string(), self.wte.quantized());
         let head = self.lm_head.as_ref().map(|head| (names::LM_HEAD.to_string(), head.quantized()));

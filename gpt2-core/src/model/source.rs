@@ -47,7 +47,10 @@ impl<'a> TensorSource<'a> {
     }
 
     /// As [`parameter`](Self::parameter), for a weight that may be quantized: with its whole numbers, if it is.
-    pub(super) fn weight(&mut self, name: &str) -> Result<(Param<Tensor<2>>, Option<QuantizedMatrix>)> {
+    pub(super) fn weight(
+        &mut self,
+        name: &str,
+    ) -> Result<(Param<Tensor<2>>, Option<QuantizedMatrix>)> {
         let (loaded, shape) = self.next(name, 2)?;
         match loaded {
             Loaded::Float(values) => {
@@ -69,7 +72,11 @@ impl<'a> TensorSource<'a> {
         };
         let loaded = (self.load)(&expected, &shape)?;
         if shape.len() != axes {
-            return Err(Error::argument("name", name, format!("a name with a shape of {axes} axes")));
+            return Err(Error::argument(
+                "name",
+                name,
+                format!("a name with a shape of {axes} axes"),
+            ));
         }
         Ok((loaded, shape))
     }

@@ -21,7 +21,7 @@ pub use attention::{
 pub use cross_entropy::{cross_entropy, token_accuracy};
 pub use dropout::{DropoutMasks, dropout};
 pub use linear::{linear, scores};
-pub use quantized::{quantized_linear, quantized_scores, quantized_rows};
+pub use quantized::{quantized_linear, quantized_rows, quantized_scores};
 pub use rows::move_rows;
 
 /// Whether the instructions that the environment asks for are there.

@@ -37,7 +37,10 @@ pub fn quantized_linear<const D: usize>(
 /// # Panics
 /// If the shapes do not agree.
 #[must_use]
-pub fn quantized_scores<const D: usize>(x: &Tensor<D>, table: &QuantizedMatrix) -> Option<Tensor<D>> {
+pub fn quantized_scores<const D: usize>(
+    x: &Tensor<D>,
+    table: &QuantizedMatrix,
+) -> Option<Tensor<D>> {
     #[cfg(feature = "flex")]
     return super::cpu::quantized_scores(x, table);
     #[cfg(not(feature = "flex"))]

@@ -190,7 +190,14 @@ impl QuantizedMatrix {
 
     fn for_each(
         &self,
-        mut see: impl FnMut(Order, usize, usize, std::ops::Range<usize>, &mut dyn Iterator<Item = i8>, bf16),
+        mut see: impl FnMut(
+            Order,
+            usize,
+            usize,
+            std::ops::Range<usize>,
+            &mut dyn Iterator<Item = i8>,
+            bf16,
+        ),
     ) {
         let (shape, axis) = (self.0.shape, self.0.axis);
         let order = Order { shape, axis };

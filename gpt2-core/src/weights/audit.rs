@@ -73,8 +73,10 @@ impl Checkpoint {
                 faults.push(TensorProblem::Unknown { name: entry.name.clone() });
             }
         }
-        let float = |(name, shape): &(String, Vec<usize>)| {
-            StoredTensor { name: name.clone(), shape: shape.clone(), element: None }
+        let float = |(name, shape): &(String, Vec<usize>)| StoredTensor {
+            name: name.clone(),
+            shape: shape.clone(),
+            element: None,
         };
         let wanted: Vec<StoredTensor> = wanted.iter().map(float).collect();
         let places = self.match_wanted(&wanted, prefix, &mut stored, &mut faults);
@@ -192,8 +194,7 @@ impl Loaded {
     ) -> Result<Self> {
         match (self, format, shape) {
             (Self::Float(values), Some((format, axis)), &[first, last]) => {
-                let matrix =
-                    QuantizedMatrix::from_values(&values, [first, last], axis, format)?;
+                let matrix = QuantizedMatrix::from_values(&values, [first, last], axis, format)?;
                 Ok(Self::Quantized(matrix))
             }
             (loaded, _, _) => Ok(loaded),

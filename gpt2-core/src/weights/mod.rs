@@ -46,8 +46,8 @@ pub(crate) use audit::Loaded;
 pub use audit::WeightReader;
 pub use checkpoint::{Checkpoint, TensorEntry, WeightFormat};
 pub use progress::DownloadProgress;
+pub(crate) use quantized::tensors_to_write;
 pub use save::{
     QuantizedDType, StoredDType, TensorToWrite, TensorValues, write_safetensors, write_tensors,
     write_weights,
 };
-pub(crate) use quantized::tensors_to_write;

@@ -132,9 +132,8 @@ impl StoredWeight {
             (QuantizedDType::BF16, Box::new(move || other.encode(matrix).swap_remove(1))),
         ];
         let [first, second] = bytes.map(|(dtype, bytes)| TensorValues::Quantized(dtype, bytes));
-        [(whole, first), (scales, second)].map(|(StoredTensor { name, shape, .. }, values)| {
-            TensorToWrite { name, shape, values }
-        })
+        [(whole, first), (scales, second)]
+            .map(|(StoredTensor { name, shape, .. }, values)| TensorToWrite { name, shape, values })
     }
 
     /// Whole numbers and scales as a file's bytes.

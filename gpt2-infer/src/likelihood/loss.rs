@@ -1,6 +1,5 @@
 //! The loss of a text.
 
-use burn::module::Module;
 use gpt2_core::{Gpt2, Gpt2Batch, Gpt2Config};
 
 use super::log_probabilities;

@@ -1,6 +1,5 @@
 //! Scores of continuations: which of them a model finds likeliest.
 
-use burn::module::Module;
 use burn::tensor::{Tensor, activation::log_softmax};
 use gpt2_core::{Gpt2, Gpt2Batch, Gpt2Config, KvCache};
 

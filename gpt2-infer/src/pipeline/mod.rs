@@ -7,6 +7,7 @@ pub use text::{GeneratedText, NextWord};
 use std::path::Path;
 
 use burn::tensor::Device;
+use gpt2_core::pretrained::LoadOptions;
 use gpt2_core::tokenizer::Tokenizer;
 use gpt2_core::{Gpt2, ModelFolder};
 
@@ -79,10 +80,35 @@ impl Pipeline {
     /// # Errors
     /// As [`from_pretrained`](Self::from_pretrained).
     pub fn from_folder(folder: &ModelFolder, device: &Device) -> Result<Self> {
+        Self::from_folder_with(folder, device, LoadOptions::default())
+    }
+
+    /// As [`from_folder`](Self::from_folder), with options such as to quantize the weights.
+    ///
+    /// # Errors
+    /// As [`from_pretrained`](Self::from_pretrained).
+    ///
+    /// # Example
+    /// ```no_run
+    /// use gpt2_core::pretrained::LoadOptions;
+    /// use gpt2_core::{ModelFolder, Quantization, device};
+    /// use gpt2_infer::Pipeline;
+    ///
+    /// let folder = ModelFolder::open("gpt2-small-portuguese")?;
+    /// let options = LoadOptions { quantize: Some(Quantization::Int8) };
+    /// let pipeline = Pipeline::from_folder_with(&folder, &device::best()?, options)?;
+    /// # let _ = pipeline;
+    /// # Ok::<(), gpt2_infer::Error>(())
+    /// ```
+    pub fn from_folder_with(
+        folder: &ModelFolder,
+        device: &Device,
+        options: LoadOptions,
+    ) -> Result<Self> {
         // The weights come last: whatever else is wrong is found without waiting for them.
         let generation_config = GenerationConfig::from_pretrained(folder.path(), folder.config())?;
         let tokenizer = folder.tokenizer()?;
-        Self::new(folder.model(device)?, tokenizer, generation_config)
+        Self::new(folder.model_with(device, options)?, tokenizer, generation_config)
     }
 
     /// A pipeline of parts that are at hand, such as a model that was just trained.

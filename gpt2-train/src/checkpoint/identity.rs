@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use burn::module::Module;
 use gpt2_core::Gpt2;
 use gpt2_core::folder::write_file;
 use gpt2_core::weights::names::is_lora;

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use gpt2_core::Gpt2;
 use gpt2_core::weights::Checkpoint;

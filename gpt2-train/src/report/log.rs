@@ -4,7 +4,6 @@ use std::fs::create_dir_all;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use burn::module::Module;
 use gpt2_core::Gpt2;
 use gpt2_core::folder::write_file;
 

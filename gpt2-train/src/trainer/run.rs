@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::module::Module;
-use gpt2_core::Gpt2;
+use gpt2_core::{Error as CoreError, Gpt2};
 
 use super::gradients::gradients;
 use super::{Outcome, Trainer};
@@ -56,6 +56,10 @@ impl<'a> Run<'a> {
         valid: Option<&'a Dataset>,
         callback: &'a mut dyn Callback,
     ) -> Result<Self> {
+        if model.quantization().is_some() {
+            let expected = "one of floats; `gpt2 convert` makes one of a quantized folder";
+            return Err(CoreError::argument("model", "quantized", expected).into());
+        }
         let config = &trainer.config;
         let names: Vec<_> = model.parameters().into_iter().map(|named| named.name).collect();
         let steps_per_epoch = config.steps_per_epoch(train.len());

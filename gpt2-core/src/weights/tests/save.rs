@@ -1,9 +1,7 @@
 use half::{bf16, f16};
 
 use super::*;
-use crate::weights::{
-    StoredDType, TensorToWrite, TensorValues, write_safetensors, write_weights,
-};
+use crate::weights::{StoredDType, TensorToWrite, TensorValues, write_safetensors, write_weights};
 
 fn to_write<'a>(list: &[(String, Vec<usize>, Vec<f32>)]) -> Vec<TensorToWrite<'a>> {
     list.iter()

@@ -7,6 +7,8 @@ mod lanes;
 #[cfg(target_arch = "x86_64")]
 mod lanes_x86;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod tile;
 
 use pulp::NullaryFnOnce;
@@ -17,9 +19,9 @@ use self::lanes::{Lanes, Portable};
 use self::lanes_x86::Vnni;
 use self::rows::QuantizedRows;
 use self::tile::Panel;
-use crate::quantize::{PANEL, Packed, Shape};
 use super::level::{Level, level};
 use super::simd;
+use crate::quantize::{PANEL, Packed, Shape};
 
 /// Multiplications below which the threads would wait for each other longer than they work.
 const PARALLEL: usize = 1 << 20;
@@ -29,9 +31,24 @@ const PARALLEL: usize = 1 << 20;
 /// # Shapes
 /// - x: `[rows, depth]`
 /// - bias: `[columns]`
-pub(super) fn product(x: &[f32], rows: usize, matrix: Packed<'_>, bias: Option<&[f32]>) -> Vec<f32> {
+pub(super) fn product(
+    x: &[f32],
+    rows: usize,
+    matrix: Packed<'_>,
+    bias: Option<&[f32]>,
+) -> Vec<f32> {
+    product_at(level(), x, rows, matrix, bias)
+}
+
+fn product_at(
+    level: Level,
+    x: &[f32],
+    rows: usize,
+    matrix: Packed<'_>,
+    bias: Option<&[f32]>,
+) -> Vec<f32> {
     let Shape { depth, columns, .. } = matrix.shape;
-    let x = &QuantizedRows::new(x, rows, matrix.shape);
+    let x = &QuantizedRows::new(level, x, rows, matrix.shape);
     let mut all = vec![0.0; rows * columns];
     let panels = columns.div_ceil(PANEL);
     // Some tasks for each thread even out what other programs take from one of them.
@@ -40,7 +57,8 @@ pub(super) fn product(x: &[f32], rows: usize, matrix: Packed<'_>, bias: Option<&
         _ => (4 * rayon::current_num_threads()).min(panels),
     };
     let width = panels.div_ceil(tasks);
-    let mut parts: Vec<Vec<&mut [f32]>> = (0..panels.div_ceil(width)).map(|_| Vec::with_capacity(rows)).collect();
+    let mut parts: Vec<Vec<&mut [f32]>> =
+        (0..panels.div_ceil(width)).map(|_| Vec::with_capacity(rows)).collect();
     for row in all.chunks_exact_mut(columns) {
         for (part, columns) in parts.iter_mut().zip(row.chunks_mut(width * PANEL)) {
             part.push(columns);
@@ -50,7 +68,7 @@ pub(super) fn product(x: &[f32], rows: usize, matrix: Packed<'_>, bias: Option<&
         for panel in task * width..panels.min((task + 1) * width) {
             let first = (panel - task * width) * PANEL;
             let bias = bias.map(|bias| &bias[panel * PANEL..]);
-            run(Panel { x, matrix, panel, bias, out: &mut part, first });
+            run_at(level, Panel { x, matrix, panel, bias, out: &mut part, first });
         }
     };
     match tasks {
@@ -60,11 +78,10 @@ pub(super) fn product(x: &[f32], rows: usize, matrix: Packed<'_>, bias: Option<&
     all
 }
 
-/// Runs a panel with the instructions of this process.
-fn run(panel: Panel<'_, '_>) {
+/// Runs a panel with the instructions of a level, or the nearest below it that the processor has.
+fn run_at(level: Level, panel: Panel<'_, '_>) {
     #[cfg(target_arch = "x86_64")]
     {
-        let level = level();
         if level >= Level::Avx512Vnni
             && let Some(lanes) = Vnni::try_new()
         {
@@ -77,7 +94,7 @@ fn run(panel: Panel<'_, '_>) {
             return lanes.vectorize(OnLanes::<_, 2, 2> { lanes, panel });
         }
     }
-    simd::run(OnLanes::<_, 2, 1> { lanes: Portable, panel });
+    simd::run_at(level, OnLanes::<_, 2, 1> { lanes: Portable, panel });
 }
 
 /// A panel on its way to where the compiler uses the instructions of `lanes`: `M` rows by `V` vectors are as many

@@ -5,6 +5,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::super::level::Level;
 use super::super::simd;
 use crate::quantize::Shape;
 
@@ -41,24 +42,34 @@ pub(super) struct GroupRows<'a> {
 
 impl QuantizedRows {
     /// Quantizes `x`, `[rows, depth]`.
-    pub fn new(x: &[f32], rows: usize, shape: Shape) -> Self {
+    pub fn new(level: Level, x: &[f32], rows: usize, shape: Shape) -> Self {
         let (groups, size) = (shape.groups(), shape.format.group_size());
         let words = size / 4;
         let mut values = vec![0; groups * rows * words];
         let (mut scales, mut starts) = (vec![0.0; groups * rows], vec![0; groups * rows]);
-        let quantize = |group: usize, values: &mut [u32], scales: &mut [f32], starts: &mut [i32]| {
-            let depth = group * size..shape.depth.min((group + 1) * size);
-            let (stride, offset) = (shape.depth, shape.offset());
-            simd::run(Quantize { x, stride, depth, offset, values, scales, starts });
-        };
+        let quantize =
+            |group: usize, values: &mut [u32], scales: &mut [f32], starts: &mut [i32]| {
+                let depth = group * size..shape.depth.min((group + 1) * size);
+                let (stride, offset) = (shape.depth, shape.offset());
+                let code = Quantize { x, stride, depth, offset, values, scales, starts };
+                simd::run_at(level, code);
+            };
         if x.len() < PARALLEL {
-            let parts = values.chunks_mut(rows * words).zip(scales.chunks_mut(rows)).zip(starts.chunks_mut(rows));
+            let parts = values
+                .chunks_mut(rows * words)
+                .zip(scales.chunks_mut(rows))
+                .zip(starts.chunks_mut(rows));
             for (group, ((values, scales), starts)) in parts.enumerate() {
                 quantize(group, values, scales, starts);
             }
         } else {
-            let parts = values.par_chunks_mut(rows * words).zip(scales.par_chunks_mut(rows)).zip(starts.par_chunks_mut(rows));
-            parts.enumerate().for_each(|(group, ((values, scales), starts))| quantize(group, values, scales, starts));
+            let parts = values
+                .par_chunks_mut(rows * words)
+                .zip(scales.par_chunks_mut(rows))
+                .zip(starts.par_chunks_mut(rows));
+            parts.enumerate().for_each(|(group, ((values, scales), starts))| {
+                quantize(group, values, scales, starts)
+            });
         }
         Self { values, scales, starts, rows, words }
     }

@@ -1,0 +1,39 @@
+//! How the commands of inference load a model.
+
+use burn::tensor::Device;
+use clap::{Args, ValueEnum};
+use gpt2_core::pretrained::LoadOptions;
+use gpt2_core::{Gpt2, ModelFolder, Quantization};
+
+/// Options of loading.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct LoadArgs {
+    /// Quantize the weights as they are read: smaller and faster, and a little less exact
+    #[arg(long, value_enum, value_name = "BITS")]
+    quantize: Option<Quantize>,
+}
+
+/// How weights are quantized.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Quantize {
+    /// 8-bit whole numbers
+    Int8,
+    /// 4-bit whole numbers in the blocks, 8-bit ones in the embedding
+    Int4,
+}
+
+impl From<Quantize> for Quantization {
+    fn from(quantize: Quantize) -> Self {
+        match quantize {
+            Quantize::Int8 => Self::Int8,
+            Quantize::Int4 => Self::Int4,
+        }
+    }
+}
+
+impl LoadArgs {
+    /// Loads the model of a folder.
+    pub fn model(self, folder: &ModelFolder, device: &Device) -> gpt2_core::Result<Gpt2> {
+        folder.model_with(device, LoadOptions { quantize: self.quantize.map(Quantization::from) })
+    }
+}
