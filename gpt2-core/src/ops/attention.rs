@@ -133,7 +133,7 @@ pub fn attends_in_place(x: &Tensor<3>) -> bool {
     }
 }
 
-/// Attention of a few tokens that follow what was read, without a copy, a mask or anything else
+/// Attention of tokens that follow what was read, without a copy, a mask or anything else
 /// that grows with the length of the text. Equals [`attention`] behind the writes.
 ///
 /// The tokens of row `r` go to `places[r]`, the others of the row are padding and give 0. Each sees

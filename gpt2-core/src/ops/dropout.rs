@@ -74,7 +74,8 @@ fn host_mask<const D: usize>(shape: [usize; D], p: f64, key: u64, device: &Devic
 }
 
 /// The output function of splitmix64 (Steele, Lea and Flood 2014).
-fn hash(counter: u64) -> u64 {
+#[inline(always)]
+pub(super) fn hash(counter: u64) -> u64 {
     let mut bits = counter.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

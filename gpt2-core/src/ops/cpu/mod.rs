@@ -4,14 +4,17 @@
 //! them. They read tensors where they lie in memory and record no gradients.
 
 mod activation;
+#[allow(dead_code)] // Its callers come with the operations for training.
 mod attention;
 #[allow(dead_code)] // Its callers come with the operations for training.
 mod gemm;
 pub(crate) mod level;
 mod linear;
 pub(crate) mod memory;
+mod output;
 mod rows;
 mod simd;
+mod tile;
 
 use std::ops::Range;
 
@@ -20,11 +23,13 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
+use attention::{cached, decode};
+
 /// Rows up to which a matrix is read faster than it is rearranged.
 const FEW_ROWS: usize = 16;
 
-/// New tokens of a row up to which attention goes over the cache where it lies: more than are
-/// guessed at a time.
+/// New tokens of a row up to which attention takes them one by one: more than are guessed at a
+/// time.
 const FEW_TOKENS: usize = 32;
 
 /// The operations, on tensors as the backend holds them.
@@ -99,10 +104,10 @@ impl CpuOps for Flex {
         let shape = extents(&keys, qkv.layout().shape()[1]);
         let new = floats(&qkv);
         // Copies only where somebody else holds the cache as well.
-        attention::write(new, 1, &places, shape, keys.storage_mut());
-        attention::write(new, 2, &places, shape, values.storage_mut());
-        let output =
-            attention::attend(new, keys.storage(), values.storage(), &places, shape, factor);
+        decode::write(new, 1, &places, shape, keys.storage_mut());
+        decode::write(new, 2, &places, shape, values.storage_mut());
+        let attend = if shape.seq <= FEW_TOKENS { decode::attend } else { cached::attend };
+        let output = attend(new, keys.storage(), values.storage(), &places, shape, factor);
         let embd = shape.heads * shape.head_dim;
         (tensor(output, vec![places.len(), shape.seq, embd]), keys, values)
     }
@@ -120,9 +125,9 @@ impl CpuOps for Flex {
 }
 
 /// Extents of a cache, for `seq` new tokens.
-fn extents(cached: &FlexTensor, seq: usize) -> attention::Shape {
+fn extents(cached: &FlexTensor, seq: usize) -> decode::Shape {
     let extent = |axis: usize| cached.layout().shape()[axis];
-    attention::Shape { heads: extent(1), capacity: extent(2), head_dim: extent(3), seq }
+    decode::Shape { heads: extent(1), capacity: extent(2), head_dim: extent(3), seq }
 }
 
 /// The numbers of a contiguous tensor.
@@ -178,12 +183,12 @@ pub(super) fn sigmoid_weighted<const D: usize>(x: Tensor<D>, slope: f64, cubic: 
     Tensor::from_dispatch(<Dispatch as CpuOps>::sigmoid_weighted(x, slope, cubic))
 }
 
-/// Whether [`attend`] takes these tokens, `[rows, seq, any]`.
+/// Whether [`attend`] takes tokens of this kind.
 pub(super) fn attends(x: &Tensor<3>) -> bool {
-    x.dims()[1] <= FEW_TOKENS && is_ours(x)
+    is_ours(x)
 }
 
-/// Attention of a few new tokens, whose keys and values go into the cache.
+/// Attention of new tokens, whose keys and values go into the cache.
 pub(super) fn attend(
     qkv: Tensor<3>,
     keys: &mut Tensor<4>,
