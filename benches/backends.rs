@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use gpt2_benches::{config, devices, ids, model};
+use gpt2_core::bench::Shape;
 use gpt2_core::{Gpt2, Gpt2Batch, Gpt2Config, KvCache};
 use gpt2_infer::{GenerationConfig, generate};
-use gpt2_train::{Dataset, Example, Trainer, TrainingConfig};
+use gpt2_train::TrainingConfig;
+use gpt2_train::bench::step_seconds;
 
 /// Sequences and tokens of a batch.
 const SHAPES: [(usize, usize); 2] = [(1, 256), (4, 256)];
@@ -46,36 +48,15 @@ fn train_step(criterion: &mut Criterion) {
         for (name, device) in devices() {
             let model = model(&device);
             group.bench_function(BenchmarkId::new(name, format!("{batch}x{seq}")), |bencher| {
-                // One run of as many steps as are timed, so that the optimizer has its state.
-                bencher.iter_custom(|steps| train(&model, batch, seq, steps as usize));
+                bencher.iter_custom(|steps| {
+                    let (shape, options) = (Shape { batch, seq }, TrainingConfig::default());
+                    let seconds = step_seconds(model.clone(), shape, steps as usize, &options);
+                    Duration::from_secs_f64(seconds.expect("the run ends").iter().sum())
+                });
             });
         }
     }
     group.finish();
-}
-
-/// Time of `steps` steps (forward, backward, clip, AdamW), after one that warms up.
-fn train(model: &gpt2_core::Gpt2, batch: usize, seq: usize, steps: usize) -> Duration {
-    let data = Dataset::new("training", vec![Example::new(ids(seq)); batch], model.config())
-        .expect("the ids are valid");
-    let trainer = Trainer::new(TrainingConfig {
-        max_steps: Some(steps + 1),
-        per_device_batch_size: batch,
-        ..TrainingConfig::default()
-    })
-    .expect("the options are valid");
-    let mut start = None;
-    trainer
-        .run(model.clone(), &data, None, &mut |event: &gpt2_train::Event, _: &gpt2_core::Gpt2| {
-            if let gpt2_train::Event::Step(_) = event {
-                // Reading the loss and the norm of the gradient has waited for the device.
-                start.get_or_insert_with(std::time::Instant::now);
-            }
-            Ok(gpt2_train::Control::Continue)
-        })
-        .expect("the run ends");
-    model.device().sync().expect("the device works");
-    start.map(|start| start.elapsed()).unwrap_or_default()
 }
 
 fn decode(criterion: &mut Criterion) {

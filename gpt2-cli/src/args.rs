@@ -78,6 +78,8 @@ pub enum Command {
     Transfer(commands::transfer::TransferArgs),
     /// Rewrite a model as a safetensors folder
     Convert(commands::convert::ConvertArgs),
+    /// Measure the speed of training, reading and generation
+    Bench(commands::bench::BenchArgs),
 }
 
 impl Cli {

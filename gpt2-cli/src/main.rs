@@ -46,5 +46,6 @@ fn run(cli: &Cli) -> commands::Outcome {
         Command::Train(args) => commands::train::run(args, global),
         Command::Transfer(args) => commands::transfer::run(args, global),
         Command::Convert(args) => commands::convert::run(args, global),
+        Command::Bench(args) => commands::bench::run(args, global),
     }
 }

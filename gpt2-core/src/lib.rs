@@ -28,6 +28,7 @@
 //! # }
 //! ```
 
+pub mod bench;
 pub mod config;
 pub mod device;
 pub mod error;

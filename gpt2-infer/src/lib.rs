@@ -54,6 +54,7 @@
 //! ```
 
 mod beam;
+pub mod bench;
 pub mod config;
 mod draft;
 pub mod error;

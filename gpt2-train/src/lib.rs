@@ -36,6 +36,7 @@
 //! # }
 //! ```
 
+pub mod bench;
 pub mod callback;
 pub mod checkpoint;
 pub mod config;

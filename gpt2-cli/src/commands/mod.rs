@@ -1,5 +1,6 @@
 //! One command a file.
 
+pub mod bench;
 pub mod convert;
 mod corpus;
 pub mod data;

@@ -1,6 +1,7 @@
 //! Integration tests of the `gpt2` binary: it is run as its users run it.
 
 mod bad;
+mod bench;
 mod convert;
 mod data;
 mod eval;

@@ -18,6 +18,7 @@ fn commands(model: &str) -> Vec<Vec<&str>> {
         vec!["train", "--model", model, "--data", "a.txt", "--output", "o"],
         vec!["transfer", model, "--tokenizer", model, "--output", "o"],
         vec!["convert", model, "--output", "o"],
+        vec!["bench", model],
     ]
 }
 
@@ -55,6 +56,12 @@ fn bad_usage_ends_with_code_2() {
         &["eval", &model],
         &["eval", &model, "--data", "a.txt", "--per-device-batch-size", "0"],
         &["convert", &model],
+        &["bench"],
+        &["bench", &model, "--config", "c"],
+        &["bench", &model, "--only", "everything"],
+        &["bench", &model, "--batch", "0"],
+        &["bench", &model, "--repeats", "0"],
+        &["bench", &model, "--dropout", "nan"],
         &["data"],
         &["data", "tokenize", "--tokenizer", &model, "--output", "o"],
         &["data", "tokenize", "--tokenizer", &model, "a.txt"],
@@ -104,6 +111,7 @@ fn the_help_of_every_command_names_its_options_and_defaults() {
         ),
         ("transfer", &["<MODEL>", "--tokenizer <DIR>", "--output <DIR>"]),
         ("convert", &["--dtype", "[default: f32]"]),
+        ("bench", &["--only", "first-token", "--batch", "--repeats", "[default: 5]"]),
     ] {
         let help = place.ok(&[command, "--help"]).stdout;
         for part in parts {

@@ -34,3 +34,18 @@ pub use embedding::{TokenTable, embedding};
 pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_activated, linear_residual, scores};
 pub use rows::move_rows;
+
+/// Whether the instructions that the environment asks for are there.
+#[cfg(feature = "flex")]
+pub(crate) fn check_instructions() -> crate::Result<()> {
+    cpu::level::check().map(drop)
+}
+
+/// Gives memory back that operations have kept for their next call: after a run, say, in a program that goes on.
+///
+/// What the CPU backend `flex` computes lies in buffers that are used again. They are bounded by what was once in use at
+/// the same time; this releases those that no tensor uses now.
+pub fn release_memory() {
+    #[cfg(feature = "flex")]
+    cpu::memory::release();
+}
