@@ -7,6 +7,7 @@ use super::forward::forward;
 use super::softmax::Dropout;
 use super::{Head, Rows};
 use crate::ops::cpu::output::Output;
+use crate::ops::dropout::Mask;
 
 /// What is attended, and how.
 ///
@@ -22,8 +23,8 @@ pub(in crate::ops) struct Packed<'a> {
     pub lengths: Option<&'a [usize]>,
     /// Factor on the scores.
     pub factor: f32,
-    /// Key and probability of dropout.
-    pub dropout: Option<(u64, f64)>,
+    /// Mask of dropout on the probabilities, `[batch, heads, seq, seq]`.
+    pub mask: Option<Mask>,
 }
 
 impl<'a> Packed<'a> {
@@ -42,9 +43,9 @@ impl<'a> Packed<'a> {
             head_dim: self.head_dim,
             len,
         };
-        let dropout = self.dropout.map(|(key, p)| {
+        let dropout = self.mask.map(|mask| {
             let first = number * self.seq * self.seq;
-            Dropout::new(key, p, first, self.seq)
+            Dropout { mask, first, row: self.seq }
         });
         Head {
             query: part(0, self.seq),

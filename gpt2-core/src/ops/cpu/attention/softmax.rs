@@ -3,41 +3,26 @@
 use pulp::Simd;
 
 use crate::ops::cpu::simd::exp;
-use crate::ops::dropout::hash;
+use crate::ops::dropout::Mask;
 
-/// Which probabilities are dropped: those of `ops::dropout` on `[batch, head, queries, keys]`.
+/// Which probabilities of a head are dropped.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Dropout {
-    key: u64,
-    /// Below it, 32 random bits drop.
-    threshold: u32,
-    /// Factor on what is kept.
-    scale: f32,
-    /// Number of the head's first probability among all.
-    first: u64,
+    /// Of all probabilities, `[batch, head, queries, keys]`.
+    pub mask: Mask,
+    /// Place of the head's first probability among them.
+    pub first: usize,
     /// Probabilities in a row.
-    row: u64,
+    pub row: usize,
 }
 
 impl Dropout {
-    pub fn new(key: u64, p: f64, first: usize, row: usize) -> Self {
-        Self {
-            key,
-            threshold: (p * 2f64.powi(32)) as u32,
-            scale: (1.0 / (1.0 - p)) as f32,
-            first: first as u64,
-            row: row as u64,
-        }
-    }
-
     /// Sets what is dropped of a query's row to 0 and scales the rest.
     #[inline(always)]
     pub(super) fn drop_from(&self, query: usize, row: &mut [f32]) {
-        let first = self.first + query as u64 * self.row;
+        let first = (self.first + query * self.row) as u64;
         for (at, number) in row.iter_mut().enumerate() {
-            let element = first + at as u64;
-            let bits = hash(self.key.wrapping_add(element / 2)) >> (32 * (element % 2));
-            *number *= if bits as u32 >= self.threshold { self.scale } else { 0.0 };
+            *number *= self.mask.at(first + at as u64);
         }
     }
 }

@@ -1,5 +1,5 @@
 use super::packed::Packed;
-use crate::ops::dropout::keeps;
+use crate::ops::dropout::Mask;
 
 const HEADS: usize = 2;
 
@@ -25,7 +25,7 @@ struct Case<'a> {
 
 impl Case<'_> {
     fn exact(&self, row: usize, head: usize) -> Exact {
-        let Packed { qkv, seq, heads, head_dim, lengths, factor, dropout } = self.packed;
+        let Packed { qkv, seq, heads, head_dim, lengths, factor, mask } = self.packed;
         let embd = heads * head_dim;
         let of = |part: usize, token: usize, at: usize| {
             f64::from(qkv[((row * seq + token) * 3 + part) * embd + head * head_dim + at])
@@ -33,23 +33,25 @@ impl Case<'_> {
         let upstream = |token: usize, at: usize| {
             f64::from(self.gradient[(row * seq + token) * embd + head * head_dim + at])
         };
-        let mut exact =
-            Exact { output: vec![0.0; seq * head_dim], gradients: [(); 3].map(|()| vec![0.0; seq * head_dim]) };
+        let mut exact = Exact {
+            output: vec![0.0; seq * head_dim],
+            gradients: [(); 3].map(|()| vec![0.0; seq * head_dim]),
+        };
         for query in 0..seq {
             let seen = (query + 1).min(lengths.map_or(seq, |lengths| lengths[row]));
             let dot = |key| (0..head_dim).map(|at| of(0, query, at) * of(1, key, at)).sum::<f64>();
             let powers: Vec<f64> =
                 (0..seen).map(|key| (dot(key) * f64::from(factor)).exp()).collect();
             let total = powers.iter().sum::<f64>();
-            let kept = |key: usize| match dropout {
-                Some((random, p)) => {
-                    let number = ((row * heads + head) * seq + query) * seq + key;
-                    if keeps(random, p, number as u64) { 1.0 / (1.0 - p) } else { 0.0 }
-                }
-                None => 1.0,
+            let kept = |key: usize| {
+                let place = ((row * heads + head) * seq + query) * seq + key;
+                mask.map_or(1.0, |mask| f64::from(mask.at(place as u64)))
             };
             let pulls: Vec<f64> = (0..seen)
-                .map(|key| kept(key) * (0..head_dim).map(|at| upstream(query, at) * of(2, key, at)).sum::<f64>())
+                .map(|key| {
+                    kept(key)
+                        * (0..head_dim).map(|at| upstream(query, at) * of(2, key, at)).sum::<f64>()
+                })
                 .collect();
             let common = (0..seen).map(|key| powers[key] / total * pulls[key]).sum::<f64>();
             for key in 0..seen {
@@ -59,7 +61,8 @@ impl Case<'_> {
                     exact.output[query * head_dim + at] += probability * kept(key) * of(2, key, at);
                     exact.gradients[0][query * head_dim + at] += change * of(1, key, at);
                     exact.gradients[1][key * head_dim + at] += change * of(0, query, at);
-                    exact.gradients[2][key * head_dim + at] += probability * kept(key) * upstream(query, at);
+                    exact.gradients[2][key * head_dim + at] +=
+                        probability * kept(key) * upstream(query, at);
                 }
             }
         }
@@ -101,10 +104,10 @@ fn blocked_attention_equals_its_definition_forwards_and_backwards() {
         let (qkv, gradient) = (numbers(batch * seq * 3 * embd, 1), numbers(batch * seq * embd, 2));
         let shorter: Vec<usize> = (0..batch).map(|row| (seq * (row + 1)).div_ceil(3)).collect();
         for lengths in [None, Some(&shorter[..])] {
-            for dropout in [None, Some((99, 0.25))] {
+            for mask in [None, Some(Mask::new(99, 0.25))] {
                 let factor = 1.5 / (head_dim as f32).sqrt();
                 let packed =
-                    Packed { qkv: &qkv, seq, heads: HEADS, head_dim, lengths, factor, dropout };
+                    Packed { qkv: &qkv, seq, heads: HEADS, head_dim, lengths, factor, mask };
                 Case { packed, gradient: &gradient }.check(batch);
             }
         }
