@@ -4,10 +4,11 @@
 #![allow(non_snake_case)]
 
 use burn::module::{Module, Param};
-use burn::tensor::{Int, Tensor, module};
+use burn::tensor::Tensor;
 
 use super::lora::LoraLinear;
 use super::source::{self, TensorSource};
+use crate::config::Activation;
 use crate::lora::LoraConfig;
 use crate::ops::{self, DropoutMasks};
 use crate::quantize::{DepthAxis, IntFormat, QuantizedMatrix};
@@ -16,9 +17,8 @@ use crate::{Error, Result};
 /// A table of vectors.
 #[derive(Module, Debug)]
 pub struct Embedding {
-    /// `[rows, embd]`.
+    /// `[rows, embd]`; where the table is quantized, what it stands for.
     pub weight: Param<Tensor<2>>,
-    /// What is used instead, where it can be.
     #[module(skip)]
     quantized: Option<QuantizedMatrix>,
 }
@@ -29,34 +29,16 @@ impl Embedding {
         Ok(Self { weight, quantized })
     }
 
-    /// Looks rows up.
-    ///
-    /// # Shapes
-    /// - ids: `[batch, seq]`
-    /// - output: `[batch, seq, embd]`
-    ///
-    /// # Panics
-    /// If an id is not a row of the table.
-    #[must_use]
-    pub fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
-        match &self.quantized {
-            Some(table) if !self.weight.lazy_device().is_autodiff() => {
-                ops::quantized_rows(table, &ids)
-            }
-            _ => module::embedding(self.weight.val(), ids),
-        }
-    }
-
     /// A score of each row of `x` for each row of the table.
     ///
     /// # Shapes
     /// - x: `[.., embd]`
     /// - output: `[.., rows]`
     pub(super) fn scores<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let quantized = self.quantized.as_ref();
-        quantized
-            .and_then(|table| ops::quantized_scores(&x, table))
-            .unwrap_or_else(|| ops::scores(x, self.weight.val()))
+        match self.quantized.as_ref().filter(|_| ops::takes_quantized(&x)) {
+            Some(table) => ops::quantized_scores(x, table),
+            None => ops::scores(x, self.weight.val()),
+        }
     }
 
     /// Replaces the table by whole numbers.
@@ -70,7 +52,7 @@ impl Embedding {
         self.quantized = None;
     }
 
-    /// The whole numbers, where there are.
+    /// The whole numbers of the table, where there are.
     #[must_use]
     pub fn quantized(&self) -> Option<&QuantizedMatrix> {
         self.quantized.as_ref()
@@ -80,11 +62,10 @@ impl Embedding {
 /// A linear layer as GPT-2 stores it: the weight is `[in, out]`, not PyTorch's `[out, in]`.
 #[derive(Module, Debug)]
 pub struct Conv1D {
-    /// `[in, out]`.
+    /// `[in, out]`; where it is quantized, what it stands for.
     pub weight: Param<Tensor<2>>,
     /// `[out]`.
     pub bias: Param<Tensor<1>>,
-    /// What is used instead of the weight, where it can be.
     #[module(skip)]
     quantized: Option<QuantizedMatrix>,
     /// From `in` to the rank of LoRA; there is either both of these or neither.
@@ -117,19 +98,65 @@ impl Conv1D {
     /// - output: `[batch, seq, out]`
     #[must_use]
     pub fn forward(&self, x: Tensor<3>, masks: &mut DropoutMasks) -> Tensor<3> {
-        let update = self.update(&x, masks);
-        let quantized = self.quantized.as_ref();
-        let output = quantized
-            .and_then(|weight| ops::quantized_linear(&x, weight, &self.bias.val()))
-            .unwrap_or_else(|| ops::linear(x, self.weight.val(), self.bias.val()));
-        match update {
+        match self.update(&x, masks) {
             // The low-rank weights are f32 beside a weight of less.
             Some(update) => {
+                let output = ops::linear(x, self.weight.val(), self.bias.val());
                 let dtype = output.dtype();
                 output + update.cast(dtype)
             }
-            None => output,
+            None => match self.quantized_for(&x) {
+                Some(weight) => ops::quantized_linear(x, weight, self.bias.val()),
+                None => ops::linear(x, self.weight.val(), self.bias.val()),
+            },
         }
+    }
+
+    /// The whole numbers of the weight, where there is a product of them with `x`.
+    fn quantized_for(&self, x: &Tensor<3>) -> Option<&QuantizedMatrix> {
+        self.quantized.as_ref().filter(|_| ops::takes_quantized(x))
+    }
+
+    /// The activation of [`forward`](Self::forward).
+    ///
+    /// # Shapes
+    /// As there.
+    pub(super) fn forward_activated(
+        &self,
+        x: Tensor<3>,
+        activation: Activation,
+        masks: &mut DropoutMasks,
+    ) -> Tensor<3> {
+        if self.lora_A.is_some() {
+            return ops::activate(self.forward(x, masks), activation);
+        }
+        match self.quantized_for(&x) {
+            Some(weight) => ops::quantized_linear_activated(x, weight, self.bias.val(), activation),
+            None => ops::linear_activated(x, self.weight.val(), self.bias.val(), activation),
+        }
+    }
+
+    /// [`forward`](Self::forward) and then dropout, added to the residual stream.
+    ///
+    /// # Shapes
+    /// - residual: `[batch, seq, out]`
+    pub(super) fn forward_residual(
+        &self,
+        x: Tensor<3>,
+        residual: Tensor<3>,
+        p: f64,
+        masks: &mut DropoutMasks,
+    ) -> Tensor<3> {
+        let drops = p != 0.0 && x.is_autodiff();
+        if self.lora_A.is_none() && !drops {
+            let bias = self.bias.val();
+            return match self.quantized_for(&x) {
+                Some(weight) => ops::quantized_linear_residual(x, weight, bias, residual),
+                None => ops::linear_residual(x, self.weight.val(), bias, residual),
+            };
+        }
+        let output = self.forward(x, masks).cast(residual.dtype());
+        ops::dropout_residual(output, residual, p, masks)
     }
 
     /// What LoRA adds, `[batch, seq, out]`.
@@ -214,6 +241,6 @@ impl LayerNorm {
     /// - x, output: `[batch, seq, embd]`
     #[must_use]
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        module::layer_norm(x, self.weight.val(), Some(self.bias.val()), self.epsilon)
+        ops::layer_norm(x, self.weight.val(), self.bias.val(), self.epsilon)
     }
 }

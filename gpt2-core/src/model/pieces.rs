@@ -2,11 +2,11 @@
 //!
 //! `ln_f` and [`Gpt2::head`] are the last two.
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Int, Tensor, module};
 
 use super::block::Block;
 use super::places::Places;
-use super::{Gpt2, Gpt2Batch};
+use super::{Gpt2, Gpt2Batch, Tokens};
 use crate::ops::{self, AttentionBias, DropoutMasks};
 
 impl Gpt2 {
@@ -19,7 +19,7 @@ impl Gpt2 {
     /// As [`forward`](Self::forward).
     #[must_use]
     pub fn embedded(&self, batch: &Gpt2Batch, masks: &mut DropoutMasks) -> Tensor<3> {
-        self.embed(batch, None, masks)
+        self.embed(batch, self.tokens(), None, masks)
     }
 
     /// What every block hides from whom, without a cache.
@@ -32,6 +32,7 @@ impl Gpt2 {
     pub(super) fn embed(
         &self,
         batch: &Gpt2Batch,
+        tokens: Tokens<'_>,
         places: Option<&Places>,
         masks: &mut DropoutMasks,
     ) -> Tensor<3> {
@@ -41,7 +42,14 @@ impl Gpt2 {
             Some(places) => places.positions(self.config.n_positions, &device),
             None => Tensor::<1, Int>::arange(0..seq as i64, &device).reshape([1, seq]),
         });
-        let embedded = self.wte.forward(batch.input_ids.clone()) + self.wpe.forward(positions);
+        let ids = batch.input_ids.clone();
+        let embedded = match tokens {
+            Tokens::Floats(table) => ops::embedding(table, self.wpe.weight.val(), ids, positions),
+            Tokens::Quantized(table) => {
+                let places = module::embedding(self.wpe.weight.val(), positions);
+                ops::quantized_rows(table, &ids) + places
+            }
+        };
         ops::dropout(embedded, self.embd_pdrop, masks)
     }
 }

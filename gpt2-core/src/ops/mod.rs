@@ -1,16 +1,24 @@
 //! The arithmetic of a GPT-2, as functions of tensors.
 //!
 //! Every function is composed of ordinary differentiable operations, so it runs, and trains, on
-//! every Burn backend. Where gradients are not recorded, some have a faster body for a backend:
-//! `cpu` is for `flex`.
+//! every Burn backend. Some have a faster body for a backend, with and without gradients: those are the
+//! methods of `fused::FusedOps`. `cpu` has the ones of `flex`, `autodiff` the ways back. [`plain`] has the ordinary
+//! bodies alone.
 
 mod activation;
 mod attention;
 #[cfg(feature = "flex")]
+mod autodiff;
+#[cfg(feature = "flex")]
 mod cpu;
 mod cross_entropy;
 mod dropout;
+mod embedding;
+#[cfg(feature = "flex")]
+mod fused;
+mod layer_norm;
 mod linear;
+pub mod plain;
 mod quantized;
 mod rows;
 
@@ -18,10 +26,18 @@ pub use activation::activate;
 pub use attention::{
     Attended, AttentionBias, AttentionScale, attend_in_place, attends_in_place, attention,
 };
-pub use cross_entropy::{cross_entropy, token_accuracy};
-pub use dropout::{DropoutMasks, dropout};
-pub use linear::{linear, scores};
-pub use quantized::{quantized_linear, quantized_rows, quantized_scores};
+pub use cross_entropy::{
+    cross_entropy, holds_no_logits, linear_cross_entropy, linear_cross_entropy_and_hits,
+    token_accuracy,
+};
+pub use dropout::{DropoutMasks, dropout, dropout_residual};
+pub use embedding::{TokenTable, embedding};
+pub use layer_norm::layer_norm;
+pub use linear::{linear, linear_activated, linear_residual, scores};
+pub use quantized::{
+    quantized_linear, quantized_linear_activated, quantized_linear_residual, quantized_rows,
+    quantized_scores, takes_quantized,
+};
 pub use rows::move_rows;
 
 /// Whether the instructions that the environment asks for are there.

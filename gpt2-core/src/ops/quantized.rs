@@ -1,11 +1,57 @@
 //! Products with quantized weights, and look-ups in them.
 
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::{Int, Tensor, TensorData};
 
+use super::activation::activate;
+#[cfg(feature = "flex")]
+use super::fused;
+use crate::config::Activation;
 use crate::quantize::QuantizedMatrix;
 
-/// `x @ weight + bias` with a quantized weight, `[in, out]`; `None` where there is no such product: elsewhere than on
-/// `flex`, and where gradients are recorded.
+/// The products, on tensors as a backend holds them. Nothing is recorded.
+#[backend_extension(Flex: cfg(feature = "flex"))]
+pub trait QuantizedOps: Backend {
+    /// `x @ weight + bias`.
+    fn quantized_linear(
+        x: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        weight: QuantizedMatrix,
+    ) -> FloatTensor<Self>;
+
+    /// `gelu(x @ weight + bias)`, of the tanh form.
+    fn quantized_gelu(
+        x: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        weight: QuantizedMatrix,
+    ) -> FloatTensor<Self>;
+
+    /// `x @ weight + bias + residual`.
+    fn quantized_residual(
+        x: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        weight: QuantizedMatrix,
+    ) -> FloatTensor<Self>;
+
+    /// `x @ table^T`.
+    fn quantized_scores(x: FloatTensor<Self>, table: QuantizedMatrix) -> FloatTensor<Self>;
+}
+
+/// Whether there are products of this tensor with quantized weights: for `f32` on `flex`, without gradients.
+#[must_use]
+pub fn takes_quantized<const D: usize>(x: &Tensor<D>) -> bool {
+    #[cfg(feature = "flex")]
+    return fused::is_ours(x) && !x.is_autodiff();
+    #[cfg(not(feature = "flex"))]
+    {
+        let _ = x;
+        false
+    }
+}
+
+/// `x @ weight + bias` with a quantized weight, `[in, out]`.
 ///
 /// `x` is quantized too, to 8 bits with a scale for each row and group of the weight. Sums within a group are exact.
 ///
@@ -15,46 +61,80 @@ use crate::quantize::QuantizedMatrix;
 /// - output: `[.., out]`
 ///
 /// # Panics
-/// If the shapes do not agree.
+/// If [`takes_quantized`] says no, as for the other products here.
 #[must_use]
 pub fn quantized_linear<const D: usize>(
-    x: &Tensor<D>,
+    x: Tensor<D>,
     weight: &QuantizedMatrix,
-    bias: &Tensor<1>,
-) -> Option<Tensor<D>> {
-    #[cfg(feature = "flex")]
-    return super::cpu::quantized_linear(x, weight, bias);
-    #[cfg(not(feature = "flex"))]
-    None
+    bias: Tensor<1>,
+) -> Tensor<D> {
+    let (x, bias) = (x.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as QuantizedOps>::quantized_linear(x, bias, weight.clone()))
 }
 
-/// `x @ table^T` with a quantized table, `[vocab, embd]`; `None` as with [`quantized_linear`].
+/// `activation(x @ weight + bias)` with a quantized weight.
+///
+/// # Shapes
+/// As [`quantized_linear`].
+///
+/// # Panics
+/// As there.
+#[must_use]
+pub fn quantized_linear_activated<const D: usize>(
+    x: Tensor<D>,
+    weight: &QuantizedMatrix,
+    bias: Tensor<1>,
+    function: Activation,
+) -> Tensor<D> {
+    if !function.is_gelu_tanh() {
+        return activate(quantized_linear(x, weight, bias), function);
+    }
+    let (x, bias) = (x.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as QuantizedOps>::quantized_gelu(x, bias, weight.clone()))
+}
+
+/// `x @ weight + bias + residual` with a quantized weight.
+///
+/// # Shapes
+/// As [`quantized_linear`]; residual: `[.., out]`
+///
+/// # Panics
+/// As there.
+#[must_use]
+pub fn quantized_linear_residual<const D: usize>(
+    x: Tensor<D>,
+    weight: &QuantizedMatrix,
+    bias: Tensor<1>,
+    residual: Tensor<D>,
+) -> Tensor<D> {
+    let ([x, residual], weight) = ([x, residual].map(Tensor::into_dispatch), weight.clone());
+    let bias = bias.into_dispatch();
+    let output = <Dispatch as QuantizedOps>::quantized_residual(x, bias, residual, weight);
+    Tensor::from_dispatch(output)
+}
+
+/// `x @ table^T` with a quantized table, `[vocab, embd]`.
 ///
 /// # Shapes
 /// - x: `[.., embd]`
 /// - output: `[.., vocab]`
 ///
 /// # Panics
-/// If the shapes do not agree.
+/// As [`quantized_linear`].
 #[must_use]
-pub fn quantized_scores<const D: usize>(
-    x: &Tensor<D>,
-    table: &QuantizedMatrix,
-) -> Option<Tensor<D>> {
-    #[cfg(feature = "flex")]
-    return super::cpu::quantized_scores(x, table);
-    #[cfg(not(feature = "flex"))]
-    None
+pub fn quantized_scores<const D: usize>(x: Tensor<D>, table: &QuantizedMatrix) -> Tensor<D> {
+    let output = <Dispatch as QuantizedOps>::quantized_scores(x.into_dispatch(), table.clone());
+    Tensor::from_dispatch(output)
 }
 
-/// Rows of a quantized table, `[vocab, embd]`.
+/// Rows of a quantized table, `[vocab, embd]`, on any backend.
 ///
 /// # Shapes
 /// - ids: `[batch, seq]`
 /// - output: `[batch, seq, embd]`
 ///
 /// # Panics
-/// If an id is not a row of the table, or the device fails.
+/// If an id is not a row of the table.
 #[must_use]
 pub fn quantized_rows(table: &QuantizedMatrix, ids: &Tensor<2, Int>) -> Tensor<3> {
     let ([rows, embd], [batch, seq]) = (table.shape(), ids.dims());

@@ -3,6 +3,7 @@
 mod allocation;
 mod cache;
 mod common;
+mod fused;
 mod locate;
 mod lora;
 mod model;

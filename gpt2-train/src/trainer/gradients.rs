@@ -8,7 +8,7 @@ use super::checkpointed;
 use super::sums::GradientSums;
 use crate::config::TrainingConfig;
 use crate::data::{ClmBatch, Example};
-use crate::objective::clm_loss;
+use crate::objective::scaled_clm_loss;
 use crate::optim::require_gradients;
 use crate::precision::ComputeDType;
 use crate::state::RunState;
@@ -64,12 +64,12 @@ fn loss_and_gradients(
     scored: usize,
     loss_factor: f64,
 ) -> Result<(f64, GradientsParams)> {
-    let loss = clm_loss(model, batch);
-    let mut gradients = (loss.clone() * (loss_factor / scored as f64)).backward();
+    let loss = scaled_clm_loss(model, batch, loss_factor / scored as f64);
+    let mut gradients = loss.clone().backward();
     let mut sums = GradientSums::new(loss_factor);
     sums.add(model, &mut gradients);
     let loss = loss.try_into_scalar::<f32>().map_err(CoreError::compute)?;
-    Ok((f64::from(loss) / scored as f64, sums.into_params()))
+    Ok((f64::from(loss) / loss_factor, sums.into_params()))
 }
 
 /// A seed for every step of a run; the masks are hashes of it.

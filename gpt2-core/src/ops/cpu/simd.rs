@@ -122,6 +122,25 @@ pub(super) fn add_rows<S: Simd, const M: usize, const K: usize>(
     }
 }
 
+/// Numbers that are summed side by side: as many as the widest instructions take.
+const LANES: usize = 16;
+
+/// The sum of `term` over two rows, in an order that is the same for all instructions.
+#[inline(always)]
+pub(super) fn sum_of(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut sums = [0.0; LANES];
+    for (a, b) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
+        for lane in 0..LANES {
+            sums[lane] += term(a[lane], b[lane]);
+        }
+    }
+    let done = a.len() - a.len() % LANES;
+    for (lane, (&a, &b)) in a[done..].iter().zip(&b[done..]).enumerate() {
+        sums[lane] += term(a, b);
+    }
+    sums.iter().sum()
+}
+
 /// `e^x` to within 2 units in the last place, made of what compilers turn into wide instructions.
 ///
 /// Powers of two are split off; what is left goes through the polynomial of Cephes' `expf`.

@@ -3,6 +3,7 @@
 //! Activations are quantized as they come, weights were when the model was loaded. The weights lie in memory in the
 //! order in which the loops want them, so that few rows stream them once, and many rows find a panel in the cache.
 
+mod flex;
 mod lanes;
 #[cfg(target_arch = "x86_64")]
 mod lanes_x86;
@@ -26,18 +27,22 @@ use crate::quantize::{PANEL, Packed, Shape};
 /// Multiplications below which the threads would wait for each other longer than they work.
 const PARALLEL: usize = 1 << 20;
 
-/// `x @ matrix + bias`, `[rows, columns]`.
+/// `x @ matrix + bias`; then calls `then` with the row, the first column and the numbers of every piece of a row while
+/// it is in the cache.
 ///
 /// # Shapes
 /// - x: `[rows, depth]`
 /// - bias: `[columns]`
-pub(super) fn product(
+/// - output: `[rows, columns]`
+fn product(
     x: &[f32],
     rows: usize,
     matrix: Packed<'_>,
     bias: Option<&[f32]>,
-) -> Vec<f32> {
-    product_at(level(), x, rows, matrix, bias)
+    output: &mut [f32],
+    then: impl Fn(usize, usize, &mut [f32]) + Sync,
+) {
+    product_at(level(), x, rows, matrix, bias, output, then);
 }
 
 fn product_at(
@@ -46,36 +51,46 @@ fn product_at(
     rows: usize,
     matrix: Packed<'_>,
     bias: Option<&[f32]>,
-) -> Vec<f32> {
+    output: &mut [f32],
+    then: impl Fn(usize, usize, &mut [f32]) + Sync,
+) {
     let Shape { depth, columns, .. } = matrix.shape;
     let x = &QuantizedRows::new(level, x, rows, matrix.shape);
-    let mut all = vec![0.0; rows * columns];
-    let panels = columns.div_ceil(PANEL);
+    let panels = matrix.shape.panels();
     // Some tasks for each thread even out what other programs take from one of them.
     let tasks = match rows * depth * columns {
         0..PARALLEL => 1,
         _ => (4 * rayon::current_num_threads()).min(panels),
     };
     let width = panels.div_ceil(tasks);
-    let mut parts: Vec<Vec<&mut [f32]>> =
-        (0..panels.div_ceil(width)).map(|_| Vec::with_capacity(rows)).collect();
-    for row in all.chunks_exact_mut(columns) {
-        for (part, columns) in parts.iter_mut().zip(row.chunks_mut(width * PANEL)) {
-            part.push(columns);
-        }
-    }
     let task = |(task, mut part): (usize, Vec<&mut [f32]>)| {
         for panel in task * width..panels.min((task + 1) * width) {
             let first = (panel - task * width) * PANEL;
             let bias = bias.map(|bias| &bias[panel * PANEL..]);
-            run_at(level, Panel { x, matrix, panel, bias, out: &mut part, first });
+            run_at(level, Panel { x, matrix, panel, bias, output: &mut part, first });
+            for (row, part) in part.iter_mut().enumerate() {
+                let end = part.len().min(first + PANEL);
+                then(row, panel * PANEL, &mut part[first..end]);
+            }
         }
     };
+    let parts = by_columns(output, columns, width * PANEL);
     match tasks {
         1 => parts.into_iter().enumerate().for_each(task),
         _ => parts.into_par_iter().with_max_len(1).enumerate().for_each(task),
     }
-    all
+}
+
+/// The matrix in parts of `width` columns: of each part its piece of every row.
+fn by_columns(matrix: &mut [f32], columns: usize, width: usize) -> Vec<Vec<&mut [f32]>> {
+    let mut parts: Vec<Vec<&mut [f32]>> = Vec::new();
+    parts.resize_with(columns.div_ceil(width), Vec::new);
+    for row in matrix.chunks_exact_mut(columns) {
+        for (part, piece) in parts.iter_mut().zip(row.chunks_mut(width)) {
+            part.push(piece);
+        }
+    }
+    parts
 }
 
 /// Runs a panel with the instructions of a level, or the nearest below it that the processor has.

@@ -64,7 +64,8 @@ fn every_level_gives_the_bits_of_the_definition() {
             for bias in [Some(&bias[..]), None] {
                 let expected = defined(&x, depth, &matrix, bias);
                 for level in Level::available() {
-                    let found = product_at(level, &x, rows, matrix.packed(), bias);
+                    let mut found = vec![f32::NAN; rows * columns];
+                    product_at(level, &x, rows, matrix.packed(), bias, &mut found, |_, _, _| ());
                     let bits =
                         |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
                     let what = (level, format, rows, depth, columns);
@@ -84,7 +85,9 @@ fn nan_and_infinity_come_through() {
         let mut x = numbers(2 * 64, 5);
         x[3] = wrong;
         for level in Level::available() {
-            let found = product_at(level, &x, 2, matrix.as_ref().unwrap().packed(), None);
+            let packed = matrix.as_ref().unwrap().packed();
+            let mut found = vec![0.0; 2 * 64];
+            product_at(level, &x, 2, packed, None, &mut found, |_, _, _| ());
             assert!(found[..64].iter().all(|v| !v.is_finite()), "{level:?}");
             assert!(found[64..].iter().all(|v| v.is_finite()), "{level:?}");
         }

@@ -20,7 +20,7 @@ pub(super) struct Panel<'a, 'b> {
     /// What the sums begin with.
     pub bias: Option<&'a [f32]>,
     /// Columns of every row, among them those of the panel.
-    pub out: &'a mut [&'b mut [f32]],
+    pub output: &'a mut [&'b mut [f32]],
     /// Where among them those of the panel begin.
     pub first: usize,
 }
@@ -37,11 +37,11 @@ impl Panel<'_, '_> {
 
     #[inline(always)]
     fn blocks<L: Lanes, const BITS: u32, const M: usize, const V: usize>(&mut self, lanes: L) {
-        let width = PANEL.min(self.out.first().map_or(0, |row| row.len() - self.first));
+        let width = PANEL.min(self.output.first().map_or(0, |row| row.len() - self.first));
         let columns = self.first..self.first + width;
         let mut sums = [[0.0; PANEL]; BLOCK];
-        for start in (0..self.out.len()).step_by(BLOCK) {
-            let rows = start..self.out.len().min(start + BLOCK);
+        for start in (0..self.output.len()).step_by(BLOCK) {
+            let rows = start..self.output.len().min(start + BLOCK);
             let sums = &mut sums[..rows.len()];
             for sums in sums.iter_mut() {
                 match self.bias {
@@ -50,7 +50,7 @@ impl Panel<'_, '_> {
                 }
             }
             self.groups::<L, BITS, M, V>(lanes, &rows, sums);
-            for (sums, out) in sums.iter().zip(&mut self.out[rows]) {
+            for (sums, out) in sums.iter().zip(&mut self.output[rows]) {
                 out[columns.clone()].copy_from_slice(&sums[..width]);
             }
         }

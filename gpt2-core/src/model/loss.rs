@@ -1,0 +1,124 @@
+//! The loss of next tokens, with the head.
+
+use burn::tensor::{Device, Int, Tensor};
+
+use super::{Gpt2, Gpt2Batch, Kept, Tokens};
+use crate::ops::{self, TokenTable};
+
+/// Rows whose logits exist together.
+const ROWS: usize = 256;
+
+impl Gpt2 {
+    /// Summed negative log-likelihood of the tokens `targets` after `positions`, in nats, times `factor`.
+    ///
+    /// The head is applied to those positions only, and where gradients are wanted they may be computed along
+    /// with the loss: the factor of what is derived belongs in here, not behind it.
+    ///
+    /// # Shapes
+    /// - positions: `[scored]`, rows of the flattened `[batch * seq]`
+    /// - targets: `[scored]`
+    /// - output: `[1]`
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    #[must_use]
+    pub fn loss(
+        &self,
+        batch: &Gpt2Batch,
+        positions: Tensor<1, Int>,
+        targets: Tensor<1, Int>,
+        factor: f64,
+    ) -> Tensor<1> {
+        if self.has_quantized_head(&self.device()) {
+            return self.head_loss(picked(self.hidden(batch), positions), targets, factor);
+        }
+        // A tied table is here for both of its uses, and so may have one gradient for both.
+        let tokens = match &self.lm_head {
+            None => TokenTable::tied(self.wte.weight.val()),
+            Some(_) => TokenTable::new(self.wte.weight.val()),
+        };
+        let table = match &self.lm_head {
+            None => tokens.weight.clone(),
+            Some(head) => head.weight.val(),
+        };
+        let tokens = Tokens::Floats(tokens);
+        let hidden = self.run(batch, tokens, None, &mut Kept::default());
+        ops::linear_cross_entropy(picked(hidden, positions), table, targets, factor)
+    }
+
+    /// As [`loss`](Self::loss) with the factor 1, and how many of the targets are the likeliest token.
+    ///
+    /// # Shapes
+    /// As there; both outputs: `[1]`
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    #[must_use]
+    pub fn loss_and_hits(
+        &self,
+        batch: &Gpt2Batch,
+        positions: Tensor<1, Int>,
+        targets: Tensor<1, Int>,
+    ) -> (Tensor<1>, Tensor<1, Int>) {
+        let hidden = picked(self.hidden(batch), positions);
+        match self.has_quantized_head(&hidden.device()) {
+            true => self.quantized_loss(hidden, targets),
+            false => {
+                let table = self.head_table().weight.val();
+                ops::linear_cross_entropy_and_hits(hidden, table, targets)
+            }
+        }
+    }
+
+    /// The part of [`loss`](Self::loss) behind `ln_f`.
+    ///
+    /// # Shapes
+    /// - hidden: `[scored, embd]`
+    /// - targets: `[scored]`
+    /// - output: `[1]`
+    #[must_use]
+    pub fn head_loss(&self, hidden: Tensor<2>, targets: Tensor<1, Int>, factor: f64) -> Tensor<1> {
+        match self.has_quantized_head(&hidden.device()) {
+            true => self.quantized_loss(hidden, targets).0 * factor,
+            false => {
+                let table = self.head_table().weight.val();
+                ops::linear_cross_entropy(hidden, table, targets, factor)
+            }
+        }
+    }
+
+    /// Whether [`head_loss`](Self::head_loss) goes over hidden states in parts, so that the logits of all of
+    /// them never exist together.
+    #[must_use]
+    pub fn holds_no_logits(&self, hidden: &Tensor<2>) -> bool {
+        self.has_quantized_head(&hidden.device())
+            || ops::holds_no_logits(hidden, &self.head_table().weight.val())
+    }
+
+    /// Whether the head is computed with whole numbers on such a device.
+    fn has_quantized_head(&self, device: &Device) -> bool {
+        self.head_table().quantized().is_some() && !device.is_autodiff()
+    }
+
+    /// Loss and hits of a quantized head, some rows at a time.
+    fn quantized_loss(
+        &self,
+        hidden: Tensor<2>,
+        targets: Tensor<1, Int>,
+    ) -> (Tensor<1>, Tensor<1, Int>) {
+        let parts = hidden.split(ROWS, 0).into_iter().zip(targets.split(ROWS, 0));
+        let (mut losses, mut hits) = (Vec::new(), Vec::new());
+        for (hidden, targets) in parts {
+            let logits = self.head(hidden);
+            losses.push(ops::cross_entropy(logits.clone(), targets.clone()));
+            hits.push(ops::token_accuracy(logits, targets));
+        }
+        (Tensor::cat(losses, 0).sum(), Tensor::cat(hits, 0).sum())
+    }
+}
+
+/// The hidden states of some positions.
+fn picked(hidden: Tensor<3>, positions: Tensor<1, Int>) -> Tensor<2> {
+    let [rows, seq, embd] = hidden.dims();
+    hidden.reshape([rows * seq, embd]).select(0, positions)
+}
