@@ -27,7 +27,7 @@ fn round_8(values: &[f32], out: &mut [i8]) -> bf16 {
         return bf16::ZERO;
     }
     for (out, value) in out.iter_mut().zip(values) {
-        *out = (value / scale.to_f32()).round_ties_even() as i8;
+        *out = whole(value / scale.to_f32()) as i8;
     }
     scale
 }
@@ -68,7 +68,14 @@ fn round_4(values: &[f32], out: &mut [i8]) -> bf16 {
 }
 
 fn to_4(value: f32) -> f32 {
-    value.round_ties_even().clamp(-8.0, 7.0)
+    whole(value.clamp(-8.0, 7.0))
+}
+
+/// The nearest whole number, halves to even, of a number below 2^22: in the last bits of a larger number. Unlike
+/// `round_ties_even` it is two additions on every processor.
+fn whole(value: f32) -> f32 {
+    const ROUND: f32 = 12_582_912.0;
+    (value + ROUND) - ROUND
 }
 
 #[cfg(test)]

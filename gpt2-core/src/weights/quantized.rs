@@ -194,7 +194,7 @@ mod tests {
                 let weight = StoredWeight { name: "w".to_string(), shape, axis, format };
                 let [whole, scales] = weight.encode(&matrix).try_into().unwrap();
                 let [first, second] = weight.tensors();
-                assert_eq!(whole.len(), first.shape.iter().product());
+                assert_eq!(whole.len(), first.shape.iter().product::<usize>());
                 assert_eq!(scales.len(), 2 * second.shape.iter().product::<usize>());
                 let (again, wrong) = weight.decode(&whole, &scales).unwrap();
                 assert_eq!(wrong, 0);
