@@ -8,9 +8,10 @@ use serde_json::{Map, Value, json};
 use crate::config::read_object;
 use crate::folder::{write_file, write_folder, write_json};
 use crate::model::NamedParameter;
+use crate::quantize::CompactFormat;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{
-    Checkpoint, DownloadProgress, Loaded, StoredDType, TensorToWrite, TensorValues,
+    Checkpoint, DownloadProgress, Loaded, StoredDType, TensorToWrite, TensorValues, names,
     tensors_to_write, write_weights,
 };
 use crate::{Error, Gpt2, Gpt2Config, Quantization, Result};
@@ -27,6 +28,18 @@ const MAX_SHARD_SIZE: u64 = 5_000_000_000;
 pub struct LoadOptions {
     /// Quantize the weights; `None` leaves them as the folder has them.
     pub quantize: Option<Quantization>,
+    /// The type that the weights of products are kept in, where they are not quantized.
+    pub dtype: WeightDType,
+}
+
+/// The type that weights are kept in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WeightDType {
+    /// What computation is in.
+    #[default]
+    F32,
+    /// Half of the bytes: see [`Gpt2::bf16_weights`].
+    BF16,
 }
 
 /// A model folder whose configuration has been read; everything else is read when asked for.
@@ -132,7 +145,7 @@ impl ModelFolder {
     /// use gpt2_core::pretrained::LoadOptions;
     /// use gpt2_core::{ModelFolder, Quantization, device};
     ///
-    /// let options = LoadOptions { quantize: Some(Quantization::Int8) };
+    /// let options = LoadOptions { quantize: Some(Quantization::Int8), ..LoadOptions::default() };
     /// let model = ModelFolder::open("gpt2")?.model_with(&device::best()?, options)?;
     /// # let _ = model;
     /// # Ok::<(), gpt2_core::Error>(())
@@ -148,8 +161,17 @@ impl ModelFolder {
                 true => reader.load(name)?,
                 false => Loaded::Float(reader.read(name)?),
             };
-            let format = quantization.and_then(|quantization| quantization.format_of(name));
-            loaded.quantized(format, shape)
+            let format = match (quantization, options.dtype) {
+                (Some(quantization), _) => quantization.format_of(name).map(CompactFormat::Int),
+                (None, WeightDType::BF16) => Some(CompactFormat::Bf16),
+                (None, WeightDType::F32) => None,
+            };
+            match (format, names::depth_axis(name), shape) {
+                (Some(format), Some(axis), &[first, last]) => {
+                    loaded.compact(|values| format.apply(values, [first, last], axis))
+                }
+                _ => Ok(loaded),
+            }
         })?;
         reader.finish()?;
         Ok(model)

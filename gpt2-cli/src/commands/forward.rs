@@ -53,8 +53,8 @@ pub fn run(args: &ForwardArgs, global: &Global) -> Outcome {
     let examples =
         examples(&inputs, &folder).map_err(|error| format!("{}: {error}", args.input.display()))?;
     let model = args.load.model(&folder, &device)?.with_dropout(0.0)?;
-    if args.gradients && model.quantization().is_some() {
-        return Err("`--gradients` needs a model of floats, and this one is quantized".into());
+    if args.gradients && model.is_compact() {
+        return Err("`--gradients` needs weights of f32, and these are in fewer bits".into());
     }
     let options = OutputOptions { hidden_states: args.hidden_states, attentions: args.attentions };
     let output = model.forward_with(&batch, options);

@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
-use gpt2_core::pretrained::LoadOptions;
+use gpt2_core::pretrained::{LoadOptions, WeightDType};
 use gpt2_core::{Gpt2, ModelFolder, Quantization};
 
 /// Options of loading.
@@ -11,6 +11,18 @@ pub struct LoadArgs {
     /// Quantize the weights as they are read: smaller and faster, and a little less exact
     #[arg(long, value_enum, value_name = "BITS")]
     quantize: Option<Quantize>,
+    /// Type that weights are kept in: bf16 takes half of the memory, and computes in f32 all the same
+    #[arg(long, value_enum, value_name = "TYPE", default_value_t = WeightType::F32, conflicts_with = "quantize")]
+    dtype: WeightType,
+}
+
+/// Type of the weights in memory.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum WeightType {
+    /// 32-bit floats
+    F32,
+    /// 16-bit floats (brain float)
+    Bf16,
 }
 
 /// How weights are quantized.
@@ -34,6 +46,11 @@ impl From<Quantize> for Quantization {
 impl LoadArgs {
     /// Loads the model of a folder.
     pub fn model(self, folder: &ModelFolder, device: &Device) -> gpt2_core::Result<Gpt2> {
-        folder.model_with(device, LoadOptions { quantize: self.quantize.map(Quantization::from) })
+        let dtype = match self.dtype {
+            WeightType::F32 => WeightDType::F32,
+            WeightType::Bf16 => WeightDType::BF16,
+        };
+        let quantize = self.quantize.map(Quantization::from);
+        folder.model_with(device, LoadOptions { quantize, dtype })
     }
 }

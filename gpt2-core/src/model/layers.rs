@@ -11,22 +11,22 @@ use super::source::{self, TensorSource};
 use crate::config::Activation;
 use crate::lora::LoraConfig;
 use crate::ops::{self, DropoutMasks};
-use crate::quantize::{DepthAxis, IntFormat, QuantizedMatrix};
+use crate::quantize::{CompactFormat, CompactMatrix, DepthAxis};
 use crate::{Error, Result};
 
 /// A table of vectors.
 #[derive(Module, Debug)]
 pub struct Embedding {
-    /// `[rows, embd]`; where the table is quantized, what it stands for.
+    /// `[rows, embd]`; where the table is in fewer bits, what it stands for.
     pub weight: Param<Tensor<2>>,
     #[module(skip)]
-    quantized: Option<QuantizedMatrix>,
+    compact: Option<CompactMatrix>,
 }
 
 impl Embedding {
     pub(super) fn load(source: &mut TensorSource<'_>, name: &str) -> Result<Self> {
-        let (weight, quantized) = source.weight(&format!("{name}.weight"))?;
-        Ok(Self { weight, quantized })
+        let (weight, compact) = source.weight(&format!("{name}.weight"))?;
+        Ok(Self { weight, compact })
     }
 
     /// A score of each row of `x` for each row of the table.
@@ -35,39 +35,39 @@ impl Embedding {
     /// - x: `[.., embd]`
     /// - output: `[.., rows]`
     pub(super) fn scores<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        match self.quantized.as_ref().filter(|_| ops::takes_quantized(&x)) {
+        match self.compact.as_ref().filter(|_| ops::takes_quantized(&x)) {
             Some(table) => ops::quantized_scores(x, table),
             None => ops::scores(x, self.weight.val()),
         }
     }
 
-    /// Replaces the table by whole numbers.
-    pub(super) fn quantize(&mut self, format: IntFormat) -> Result<()> {
-        self.quantized = Some(quantize(&mut self.weight, DepthAxis::Last, format)?);
+    /// Keeps the table in fewer bits.
+    pub(super) fn compact_to(&mut self, format: CompactFormat) -> Result<()> {
+        self.compact = Some(compacted(&mut self.weight, DepthAxis::Last, format)?);
         Ok(())
     }
 
-    /// Takes the whole numbers away; what they stand for remains.
-    pub(super) fn dequantize(&mut self) {
-        self.quantized = None;
+    /// Leaves the floats that the fewer bits stand for.
+    pub(super) fn expand(&mut self) {
+        self.compact = None;
     }
 
-    /// The whole numbers of the table, where there are.
+    /// The table in fewer bits, if it is.
     #[must_use]
-    pub fn quantized(&self) -> Option<&QuantizedMatrix> {
-        self.quantized.as_ref()
+    pub fn compact(&self) -> Option<&CompactMatrix> {
+        self.compact.as_ref()
     }
 }
 
 /// A linear layer as GPT-2 stores it: the weight is `[in, out]`, not PyTorch's `[out, in]`.
 #[derive(Module, Debug)]
 pub struct Conv1D {
-    /// `[in, out]`; where it is quantized, what it stands for.
+    /// `[in, out]`; where it is in fewer bits, what it stands for.
     pub weight: Param<Tensor<2>>,
     /// `[out]`.
     pub bias: Param<Tensor<1>>,
     #[module(skip)]
-    quantized: Option<QuantizedMatrix>,
+    compact: Option<CompactMatrix>,
     /// From `in` to the rank of LoRA; there is either both of these or neither.
     lora_A: Option<LoraLinear>,
     /// From the rank to `out`.
@@ -78,11 +78,11 @@ pub struct Conv1D {
 
 impl Conv1D {
     pub(super) fn load(source: &mut TensorSource<'_>, name: &str) -> Result<Self> {
-        let (weight, quantized) = source.weight(&format!("{name}.weight"))?;
+        let (weight, compact) = source.weight(&format!("{name}.weight"))?;
         Ok(Self {
             weight,
             bias: source.parameter(&format!("{name}.bias"))?,
-            quantized,
+            compact,
             lora_A: None,
             lora_B: None,
             lora_dropout: 0.0,
@@ -105,16 +105,16 @@ impl Conv1D {
                 let dtype = output.dtype();
                 output + update.cast(dtype)
             }
-            None => match self.quantized_for(&x) {
+            None => match self.compact_for(&x) {
                 Some(weight) => ops::quantized_linear(x, weight, self.bias.val()),
                 None => ops::linear(x, self.weight.val(), self.bias.val()),
             },
         }
     }
 
-    /// The whole numbers of the weight, where there is a product of them with `x`.
-    fn quantized_for(&self, x: &Tensor<3>) -> Option<&QuantizedMatrix> {
-        self.quantized.as_ref().filter(|_| ops::takes_quantized(x))
+    /// The weight in fewer bits, where there is a product of it with `x`.
+    fn compact_for(&self, x: &Tensor<3>) -> Option<&CompactMatrix> {
+        self.compact.as_ref().filter(|_| ops::takes_quantized(x))
     }
 
     /// The activation of [`forward`](Self::forward).
@@ -130,7 +130,7 @@ impl Conv1D {
         if self.lora_A.is_some() {
             return ops::activate(self.forward(x, masks), activation);
         }
-        match self.quantized_for(&x) {
+        match self.compact_for(&x) {
             Some(weight) => ops::quantized_linear_activated(x, weight, self.bias.val(), activation),
             None => ops::linear_activated(x, self.weight.val(), self.bias.val(), activation),
         }
@@ -150,7 +150,7 @@ impl Conv1D {
         let drops = p != 0.0 && x.is_autodiff();
         if self.lora_A.is_none() && !drops {
             let bias = self.bias.val();
-            return match self.quantized_for(&x) {
+            return match self.compact_for(&x) {
                 Some(weight) => ops::quantized_linear_residual(x, weight, bias, residual),
                 None => ops::linear_residual(x, self.weight.val(), bias, residual),
             };
@@ -167,21 +167,21 @@ impl Conv1D {
         Some(up.forward(low * self.lora_scaling))
     }
 
-    /// Replaces the weight by whole numbers.
-    pub(super) fn quantize(&mut self, format: IntFormat) -> Result<()> {
-        self.quantized = Some(quantize(&mut self.weight, DepthAxis::First, format)?);
+    /// Keeps the weight in fewer bits.
+    pub(super) fn compact_to(&mut self, format: CompactFormat) -> Result<()> {
+        self.compact = Some(compacted(&mut self.weight, DepthAxis::First, format)?);
         Ok(())
     }
 
-    /// Takes the whole numbers away; what they stand for remains.
-    pub(super) fn dequantize(&mut self) {
-        self.quantized = None;
+    /// Leaves the floats that the fewer bits stand for.
+    pub(super) fn expand(&mut self) {
+        self.compact = None;
     }
 
-    /// The whole numbers of the weight, where there are.
+    /// The weight in fewer bits, if it is.
     #[must_use]
-    pub fn quantized(&self) -> Option<&QuantizedMatrix> {
-        self.quantized.as_ref()
+    pub fn compact(&self) -> Option<&CompactMatrix> {
+        self.compact.as_ref()
     }
 
     /// Puts low-rank weights beside the weight.
@@ -200,19 +200,19 @@ impl Conv1D {
     }
 }
 
-/// Quantizes a weight, whose parameter is from then on what the whole numbers stand for.
-fn quantize(
+/// A weight in fewer bits; its parameter is from then on what these stand for.
+fn compacted(
     weight: &mut Param<Tensor<2>>,
     axis: DepthAxis,
-    format: IntFormat,
-) -> Result<QuantizedMatrix> {
+    format: CompactFormat,
+) -> Result<CompactMatrix> {
     let values = weight.val();
     let numbers = values.clone().try_into_vec_as::<f32>().map_err(Error::compute)?;
     if let Some(wrong) = numbers.iter().find(|number| !number.is_finite()) {
-        return Err(Error::argument("weight", wrong, "finite numbers, to quantize them"));
+        return Err(Error::argument("weight", wrong, "finite numbers, to keep in fewer bits"));
     }
-    let matrix = QuantizedMatrix::from_values(&numbers, values.dims(), axis, format)?;
-    *weight = source::dequantized(&matrix, weight.id, &values.device());
+    let matrix = format.apply(&numbers, values.dims(), axis)?;
+    *weight = source::floats(&matrix, weight.id, &values.device());
     Ok(matrix)
 }
 

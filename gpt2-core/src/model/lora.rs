@@ -77,9 +77,9 @@ impl Gpt2 {
             let expected = "one without; `merge_lora` makes it one";
             return Err(Error::argument("model", "one with LoRA", expected));
         }
-        if self.quantization().is_some() {
-            let expected = "one of floats; quantize it when LoRA is merged";
-            return Err(Error::argument("model", "quantized", expected));
+        if self.is_compact() {
+            let expected = "one of f32; quantize it when LoRA is merged";
+            return Err(Error::argument("model", "quantized or of bf16", expected));
         }
         let device = self.device();
         let mut shapes = config.parameters(&self.config)?.into_iter();

@@ -29,7 +29,7 @@ impl Gpt2 {
         targets: Tensor<1, Int>,
         factor: f64,
     ) -> Tensor<1> {
-        if self.has_quantized_head(&self.device()) {
+        if self.has_compact_head(&self.device()) {
             return self.head_loss(picked(self.hidden(batch), positions), targets, factor);
         }
         // A tied table is here for both of its uses, and so may have one gradient for both.
@@ -61,8 +61,8 @@ impl Gpt2 {
         targets: Tensor<1, Int>,
     ) -> (Tensor<1>, Tensor<1, Int>) {
         let hidden = picked(self.hidden(batch), positions);
-        match self.has_quantized_head(&hidden.device()) {
-            true => self.quantized_loss(hidden, targets),
+        match self.has_compact_head(&hidden.device()) {
+            true => self.compact_loss(hidden, targets),
             false => {
                 let table = self.head_table().weight.val();
                 ops::linear_cross_entropy_and_hits(hidden, table, targets)
@@ -78,8 +78,8 @@ impl Gpt2 {
     /// - output: `[1]`
     #[must_use]
     pub fn head_loss(&self, hidden: Tensor<2>, targets: Tensor<1, Int>, factor: f64) -> Tensor<1> {
-        match self.has_quantized_head(&hidden.device()) {
-            true => self.quantized_loss(hidden, targets).0 * factor,
+        match self.has_compact_head(&hidden.device()) {
+            true => self.compact_loss(hidden, targets).0 * factor,
             false => {
                 let table = self.head_table().weight.val();
                 ops::linear_cross_entropy(hidden, table, targets, factor)
@@ -91,17 +91,17 @@ impl Gpt2 {
     /// them never exist together.
     #[must_use]
     pub fn holds_no_logits(&self, hidden: &Tensor<2>) -> bool {
-        self.has_quantized_head(&hidden.device())
+        self.has_compact_head(&hidden.device())
             || ops::holds_no_logits(hidden, &self.head_table().weight.val())
     }
 
-    /// Whether the head is computed with whole numbers on such a device.
-    fn has_quantized_head(&self, device: &Device) -> bool {
-        self.head_table().quantized().is_some() && !device.is_autodiff()
+    /// Whether the head is computed from fewer bits on such a device.
+    fn has_compact_head(&self, device: &Device) -> bool {
+        self.head_table().compact().is_some() && !device.is_autodiff()
     }
 
-    /// Loss and hits of a quantized head, some rows at a time.
-    fn quantized_loss(
+    /// Loss and hits of such a head, some rows at a time.
+    fn compact_loss(
         &self,
         hidden: Tensor<2>,
         targets: Tensor<1, Int>,

@@ -34,7 +34,7 @@ use self::places::Places;
 use self::source::TensorSource;
 use crate::lora::LoraConfig;
 use crate::ops::{DropoutMasks, TokenTable};
-use crate::quantize::QuantizedMatrix;
+use crate::quantize::CompactMatrix;
 use crate::weights::{Loaded, names};
 use crate::{Gpt2Config, Result};
 
@@ -131,7 +131,7 @@ impl Gpt2 {
     /// The device that the weights are on.
     #[must_use]
     pub fn device(&self) -> Device {
-        // Not of a weight that may be quantized.
+        // Not of a weight that may be in fewer bits.
         self.ln_f.weight.val().device()
     }
 
@@ -230,8 +230,8 @@ impl Gpt2 {
 
     /// The token embedding of a pass that has no head, or one of its own.
     fn tokens(&self) -> Tokens<'_> {
-        match self.wte.quantized() {
-            Some(table) if !self.device().is_autodiff() => Tokens::Quantized(table),
+        match self.wte.compact() {
+            Some(table) if !self.device().is_autodiff() => Tokens::Compact(table),
             _ => Tokens::Floats(TokenTable::new(self.wte.weight.val())),
         }
     }
@@ -272,7 +272,7 @@ impl Gpt2 {
 /// Where a pass looks its tokens up.
 enum Tokens<'a> {
     Floats(TokenTable),
-    Quantized(&'a QuantizedMatrix),
+    Compact(&'a CompactMatrix),
 }
 
 /// Inner results of a pass, as [`Gpt2Output`] has them.

@@ -3,7 +3,7 @@
 use burn::module::Module;
 
 use super::Gpt2;
-use crate::quantize::{Quantization, QuantizedMatrix};
+use crate::quantize::{CompactFormat, CompactMatrix, Quantization, QuantizedMatrix};
 use crate::weights::names;
 use crate::{Error, Result};
 
@@ -37,32 +37,57 @@ impl Gpt2 {
         if self.quantization() == Some(quantization) {
             return Ok(self);
         }
-        let mut model = self.dequantize();
-        for block in &mut model.h {
-            for (_, module) in block.projections() {
-                module.quantize(quantization.format())?;
-            }
-        }
-        for table in std::iter::once(&mut model.wte).chain(&mut model.lm_head) {
-            table.quantize(quantization.table_format())?;
-        }
+        let formats = [quantization.format(), quantization.table_format()];
+        let mut model = self.dequantize().compact_to(formats.map(CompactFormat::Int))?;
         model.config.quantization_config = Some(quantization);
         Ok(model)
     }
 
-    /// The model with the floats that its whole numbers stand for. One that is not quantized comes back as it is.
+    /// The model with the weights that [`quantize`](Self::quantize) concerns in bf16: half of the memory, and in
+    /// decoding half of the time, which goes into reading them. Arithmetic stays that of f32.
+    ///
+    /// # Errors
+    /// As [`quantize`](Self::quantize).
+    pub fn bf16_weights(self) -> Result<Self> {
+        if self.lora.is_some() {
+            return Err(Error::argument("model", "one with LoRA", "one without: merge it first"));
+        }
+        self.dequantize().compact_to([CompactFormat::Bf16; 2])
+    }
+
+    /// Keeps the weights of the blocks in one format and tables in another.
+    fn compact_to(mut self, [products, tables]: [CompactFormat; 2]) -> Result<Self> {
+        for block in &mut self.h {
+            for (_, module) in block.projections() {
+                module.compact_to(products)?;
+            }
+        }
+        for table in std::iter::once(&mut self.wte).chain(&mut self.lm_head) {
+            table.compact_to(tables)?;
+        }
+        Ok(self)
+    }
+
+    /// The model with the floats that its whole numbers, or numbers in bf16, stand for. One of floats comes back as it
+    /// is.
     #[must_use]
     pub fn dequantize(mut self) -> Self {
         for block in &mut self.h {
             for (_, module) in block.projections() {
-                module.dequantize();
+                module.expand();
             }
         }
         for table in std::iter::once(&mut self.wte).chain(&mut self.lm_head) {
-            table.dequantize();
+            table.expand();
         }
         self.config.quantization_config = None;
         self
+    }
+
+    /// Whether the weights are in fewer bits, quantized or in bf16.
+    #[must_use]
+    pub fn is_compact(&self) -> bool {
+        self.wte.compact().is_some()
     }
 
     /// How the weights are quantized; `None` for floats.
@@ -81,13 +106,17 @@ impl Gpt2 {
                 ("mlp.c_proj", &block.mlp.c_proj),
             ];
             modules.map(|(module, layer_of)| {
-                (format!("h.{layer}.{module}.weight"), layer_of.quantized())
+                (format!("h.{layer}.{module}.weight"), layer_of.compact())
             })
         });
-        let wte = ("wte.weight".to_string(), self.wte.quantized());
-        let head = self.lm_head.as_ref().map(|head| (names::LM_HEAD.to_string(), head.quantized()));
+        let wte = ("wte.weight".to_string(), self.wte.compact());
+        let head = self.lm_head.as_ref().map(|head| (names::LM_HEAD.to_string(), head.compact()));
         let all = std::iter::once(wte).chain(blocks).chain(head);
-        all.filter_map(|(name, matrix)| Some((name, matrix?.clone()))).collect()
+        let quantized = |(name, matrix): (String, Option<&CompactMatrix>)| match matrix {
+            Some(CompactMatrix::Quantized(matrix)) => Some((name, matrix.clone())),
+            Some(CompactMatrix::Half(_)) | None => None,
+        };
+        all.filter_map(quantized).collect()
     }
 
     /// The model off the training device, where dropout is off and no gradients are recorded. One that is there

@@ -3,7 +3,7 @@
 use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Shape, Tensor, TensorData};
 
-use crate::quantize::QuantizedMatrix;
+use crate::quantize::CompactMatrix;
 use crate::weights::Loaded;
 use crate::{Error, Gpt2Config, Result};
 
@@ -41,25 +41,25 @@ impl<'a> TensorSource<'a> {
     pub(super) fn parameter<const D: usize>(&mut self, name: &str) -> Result<Param<Tensor<D>>> {
         let (loaded, shape) = self.next(name, D)?;
         let Loaded::Float(values) = loaded else {
-            return Err(Error::argument("name", name, "a weight that may be quantized"));
+            return Err(Error::argument("name", name, "a weight that may be in fewer bits"));
         };
         Ok(Param::from_data(data(name, values, shape)?, self.device))
     }
 
-    /// As [`parameter`](Self::parameter), for a weight that may be quantized: with its whole numbers, if it is.
+    /// As [`parameter`](Self::parameter), for a weight that may be in fewer bits: with those, if it is.
     pub(super) fn weight(
         &mut self,
         name: &str,
-    ) -> Result<(Param<Tensor<2>>, Option<QuantizedMatrix>)> {
+    ) -> Result<(Param<Tensor<2>>, Option<CompactMatrix>)> {
         let (loaded, shape) = self.next(name, 2)?;
         match loaded {
             Loaded::Float(values) => {
                 Ok((Param::from_data(data(name, values, shape)?, self.device), None))
             }
-            Loaded::Quantized(matrix) if matrix.shape()[..] == shape[..] => {
-                Ok((dequantized(&matrix, ParamId::new(), self.device), Some(matrix)))
+            Loaded::Compact(matrix) if matrix.shape()[..] == shape[..] => {
+                Ok((floats(&matrix, ParamId::new(), self.device), Some(matrix)))
             }
-            Loaded::Quantized(matrix) => {
+            Loaded::Compact(matrix) => {
                 let found = format!("shape {:?} for {name}", matrix.shape());
                 Err(Error::argument("load", found, format!("shape {shape:?}")))
             }
@@ -82,13 +82,9 @@ impl<'a> TensorSource<'a> {
     }
 }
 
-/// The weight that a quantized one stands for. It is computed when somebody asks for its value: passes on a backend
-/// with products of whole numbers never do.
-pub(super) fn dequantized(
-    matrix: &QuantizedMatrix,
-    id: ParamId,
-    device: &Device,
-) -> Param<Tensor<2>> {
+/// The floats that a weight in fewer bits stands for. They are computed when somebody asks for them: passes on a
+/// backend with products for such weights never do.
+pub(super) fn floats(matrix: &CompactMatrix, id: ParamId, device: &Device) -> Param<Tensor<2>> {
     let (shape, matrix) = (matrix.shape(), matrix.clone());
     let values = move |device: &Device, is_trained: bool| {
         let data = TensorData::new(matrix.to_values(), matrix.shape());

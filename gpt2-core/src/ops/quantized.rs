@@ -1,4 +1,4 @@
-//! Products with quantized weights, and look-ups in them.
+//! Products with weights in fewer bits, and look-ups in them.
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};
@@ -8,7 +8,7 @@ use super::activation::activate;
 #[cfg(feature = "flex")]
 use super::fused;
 use crate::config::Activation;
-use crate::quantize::QuantizedMatrix;
+use crate::quantize::CompactMatrix;
 
 /// The products, on tensors as a backend holds them. Nothing is recorded.
 #[backend_extension(Flex: cfg(feature = "flex"))]
@@ -17,14 +17,14 @@ pub trait QuantizedOps: Backend {
     fn quantized_linear(
         x: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        weight: QuantizedMatrix,
+        weight: CompactMatrix,
     ) -> FloatTensor<Self>;
 
     /// `gelu(x @ weight + bias)`, of the tanh form.
     fn quantized_gelu(
         x: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        weight: QuantizedMatrix,
+        weight: CompactMatrix,
     ) -> FloatTensor<Self>;
 
     /// `x @ weight + bias + residual`.
@@ -32,11 +32,11 @@ pub trait QuantizedOps: Backend {
         x: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         residual: FloatTensor<Self>,
-        weight: QuantizedMatrix,
+        weight: CompactMatrix,
     ) -> FloatTensor<Self>;
 
     /// `x @ table^T`.
-    fn quantized_scores(x: FloatTensor<Self>, table: QuantizedMatrix) -> FloatTensor<Self>;
+    fn quantized_scores(x: FloatTensor<Self>, table: CompactMatrix) -> FloatTensor<Self>;
 }
 
 /// Whether there are products of this tensor with quantized weights: for `f32` on `flex`, without gradients.
@@ -53,7 +53,8 @@ pub fn takes_quantized<const D: usize>(x: &Tensor<D>) -> bool {
 
 /// `x @ weight + bias` with a quantized weight, `[in, out]`.
 ///
-/// `x` is quantized too, to 8 bits with a scale for each row and group of the weight. Sums within a group are exact.
+/// Where the weight is of whole numbers, `x` is quantized too, to 8 bits with a scale for each row and group of the
+/// weight, and sums within a group are exact. A weight in bf16 is computed with in f32.
 ///
 /// # Shapes
 /// - x: `[.., in]`
@@ -65,7 +66,7 @@ pub fn takes_quantized<const D: usize>(x: &Tensor<D>) -> bool {
 #[must_use]
 pub fn quantized_linear<const D: usize>(
     x: Tensor<D>,
-    weight: &QuantizedMatrix,
+    weight: &CompactMatrix,
     bias: Tensor<1>,
 ) -> Tensor<D> {
     let (x, bias) = (x.into_dispatch(), bias.into_dispatch());
@@ -82,7 +83,7 @@ pub fn quantized_linear<const D: usize>(
 #[must_use]
 pub fn quantized_linear_activated<const D: usize>(
     x: Tensor<D>,
-    weight: &QuantizedMatrix,
+    weight: &CompactMatrix,
     bias: Tensor<1>,
     function: Activation,
 ) -> Tensor<D> {
@@ -103,7 +104,7 @@ pub fn quantized_linear_activated<const D: usize>(
 #[must_use]
 pub fn quantized_linear_residual<const D: usize>(
     x: Tensor<D>,
-    weight: &QuantizedMatrix,
+    weight: &CompactMatrix,
     bias: Tensor<1>,
     residual: Tensor<D>,
 ) -> Tensor<D> {
@@ -122,7 +123,7 @@ pub fn quantized_linear_residual<const D: usize>(
 /// # Panics
 /// As [`quantized_linear`].
 #[must_use]
-pub fn quantized_scores<const D: usize>(x: Tensor<D>, table: &QuantizedMatrix) -> Tensor<D> {
+pub fn quantized_scores<const D: usize>(x: Tensor<D>, table: &CompactMatrix) -> Tensor<D> {
     let output = <Dispatch as QuantizedOps>::quantized_scores(x.into_dispatch(), table.clone());
     Tensor::from_dispatch(output)
 }
@@ -136,12 +137,12 @@ pub fn quantized_scores<const D: usize>(x: Tensor<D>, table: &QuantizedMatrix) -
 /// # Panics
 /// If an id is not a row of the table.
 #[must_use]
-pub fn quantized_rows(table: &QuantizedMatrix, ids: &Tensor<2, Int>) -> Tensor<3> {
+pub fn quantized_rows(table: &CompactMatrix, ids: &Tensor<2, Int>) -> Tensor<3> {
     let ([rows, embd], [batch, seq]) = (table.shape(), ids.dims());
     let mut values = Vec::with_capacity(batch * seq * embd);
     for id in ids.to_data().iter::<i64>() {
         let row = usize::try_from(id).ok().filter(|&row| row < rows);
-        values.extend(table.column(row.expect("an id is a row of the table")));
+        table.extend_with_column(&mut values, row.expect("an id is a row of the table"));
     }
     Tensor::from_data(TensorData::new(values, [batch, seq, embd]), &ids.device())
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use half::bf16;
 use rayon::prelude::*;
 
+use super::order::{Order, check_count};
 use super::packed::{PANEL, Packed, Shape};
 use super::{IntFormat, round};
-use crate::{Error, Result};
+use crate::Result;
 
 /// The axis of a weight that a product sums over. Groups lie along it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +39,8 @@ pub enum DepthAxis {
 pub struct QuantizedMatrix(Arc<Content>);
 
 struct Content {
+    order: Order,
     shape: Shape,
-    axis: DepthAxis,
     values: Vec<u8>,
     scales: Vec<bf16>,
 }
@@ -57,7 +58,7 @@ impl QuantizedMatrix {
     /// Quantizes a weight, given row by row.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there are more or fewer values than the shape says, or none.
+    /// [`Error::Argument`](crate::Error::Argument) when there are more or fewer values than the shape says, or none.
     pub fn from_values(
         values: &[f32],
         shape: [usize; 2],
@@ -65,8 +66,8 @@ impl QuantizedMatrix {
         format: IntFormat,
     ) -> Result<Self> {
         check_count("values", values.len(), shape)?;
-        let order = Order::new(shape, axis, format);
-        Ok(Self::packed_from(order, |column, depth, out| {
+        let order = Order::new(shape, axis);
+        Ok(Self::packed_from(order, format, |column, depth, out| {
             let mut group = [0.0; 64];
             let group = &mut group[..depth.len()];
             for (value, depth) in group.iter_mut().zip(depth) {
@@ -83,24 +84,26 @@ impl QuantizedMatrix {
         axis: DepthAxis,
         format: IntFormat,
     ) -> Result<Self> {
-        let order = Order::new(shape, axis, format);
+        let order = Order::new(shape, axis);
+        let scales = order.in_groups(order.depth.div_ceil(format.group_size()));
         check_count("whole", stored.whole.len(), shape)?;
-        check_count("scales", stored.scales.len(), order.scales_shape())?;
-        Ok(Self::packed_from(order, |column, depth, out| {
+        check_count("scales", stored.scales.len(), scales.shape())?;
+        Ok(Self::packed_from(order, format, |column, depth, out| {
             let group = depth.start / format.group_size();
             for (number, depth) in out.iter_mut().zip(depth) {
                 *number = stored.whole[order.at(depth, column)];
             }
-            stored.scales[order.scale_at(group, column)]
+            stored.scales[scales.at(group, column)]
         }))
     }
 
     /// Packs the groups that `fill` gives, panels side by side.
     fn packed_from(
         order: Order,
+        format: IntFormat,
         fill: impl Fn(usize, std::ops::Range<usize>, &mut [i8]) -> bf16 + Sync,
     ) -> Self {
-        let shape = order.shape;
+        let shape = Shape { depth: order.depth, columns: order.columns, format };
         let mut values = vec![shape.zero(); shape.panels() * shape.panel_bytes()];
         let mut scales = vec![bf16::ZERO; shape.panels() * shape.panel_scales()];
         let panels = values
@@ -118,23 +121,19 @@ impl QuantizedMatrix {
                 }
             }
         });
-        Self(Arc::new(Content { shape, axis: order.axis, values, scales }))
+        Self(Arc::new(Content { order, shape, values, scales }))
     }
 
     /// Extents of the weight.
     #[must_use]
     pub fn shape(&self) -> [usize; 2] {
-        let Shape { depth, columns, .. } = self.0.shape;
-        match self.0.axis {
-            DepthAxis::First => [depth, columns],
-            DepthAxis::Last => [columns, depth],
-        }
+        self.0.order.shape()
     }
 
     /// The axis that products sum over.
     #[must_use]
     pub fn axis(&self) -> DepthAxis {
-        self.0.axis
+        self.0.order.axis
     }
 
     /// The whole numbers' kind.
@@ -152,26 +151,31 @@ impl QuantizedMatrix {
     /// The weight that the numbers stand for, row by row.
     #[must_use]
     pub fn to_values(&self) -> Vec<f32> {
-        let mut values = vec![0.0; self.0.shape.depth * self.0.shape.columns];
-        self.for_each(|order, _, column, depth, numbers, scale| {
-            for (depth, number) in depth.zip(numbers) {
-                values[order.at(depth, column)] = scale.to_f32() * f32::from(number);
+        let (order, shape) = (self.0.order, self.0.shape);
+        let mut values = vec![0.0; shape.depth * shape.columns];
+        for column in 0..shape.columns {
+            for (depth, value) in self.column(column).enumerate() {
+                values[order.at(depth, column)] = value;
             }
-        });
+        }
         values
     }
 
     /// The numbers as they are stored.
     pub(crate) fn to_stored(&self) -> Stored {
-        let Shape { depth, columns, .. } = self.0.shape;
-        let mut whole = vec![0; depth * columns];
-        let mut scales = vec![bf16::ZERO; self.0.shape.groups() * columns];
-        self.for_each(|order, group, column, depth, numbers, scale| {
-            scales[order.scale_at(group, column)] = scale;
-            for (depth, number) in depth.zip(numbers) {
-                whole[order.at(depth, column)] = number;
+        let (order, shape) = (self.0.order, self.0.shape);
+        let scale_order = order.in_groups(shape.groups());
+        let mut whole = vec![0; shape.depth * shape.columns];
+        let mut scales = vec![bf16::ZERO; shape.groups() * shape.columns];
+        for column in 0..shape.columns {
+            for group in 0..shape.groups() {
+                let (numbers, scale) = self.packed().read(column, group);
+                scales[scale_order.at(group, column)] = scale;
+                for (depth, number) in shape.group(group).zip(numbers) {
+                    whole[order.at(depth, column)] = number;
+                }
             }
-        });
+        }
         Stored { whole, scales }
     }
 
@@ -187,27 +191,6 @@ impl QuantizedMatrix {
     pub(crate) fn packed(&self) -> Packed<'_> {
         Packed { shape: self.0.shape, values: &self.0.values, scales: &self.0.scales }
     }
-
-    fn for_each(
-        &self,
-        mut see: impl FnMut(
-            Order,
-            usize,
-            usize,
-            std::ops::Range<usize>,
-            &mut dyn Iterator<Item = i8>,
-            bf16,
-        ),
-    ) {
-        let (shape, axis) = (self.0.shape, self.0.axis);
-        let order = Order { shape, axis };
-        for column in 0..shape.columns {
-            for group in 0..shape.groups() {
-                let (mut numbers, scale) = self.packed().read(column, group);
-                see(order, group, column, shape.group(group), &mut numbers, scale);
-            }
-        }
-    }
 }
 
 impl fmt::Debug for QuantizedMatrix {
@@ -217,48 +200,4 @@ impl fmt::Debug for QuantizedMatrix {
             .field("format", &self.format())
             .finish_non_exhaustive()
     }
-}
-
-/// Where the numbers of a weight lie in its own order.
-#[derive(Debug, Clone, Copy)]
-struct Order {
-    shape: Shape,
-    axis: DepthAxis,
-}
-
-impl Order {
-    fn new([first, last]: [usize; 2], axis: DepthAxis, format: IntFormat) -> Self {
-        let (depth, columns) = match axis {
-            DepthAxis::First => (first, last),
-            DepthAxis::Last => (last, first),
-        };
-        Self { shape: Shape { depth, columns, format }, axis }
-    }
-
-    fn at(self, depth: usize, column: usize) -> usize {
-        match self.axis {
-            DepthAxis::First => depth * self.shape.columns + column,
-            DepthAxis::Last => column * self.shape.depth + depth,
-        }
-    }
-
-    fn scale_at(self, group: usize, column: usize) -> usize {
-        match self.axis {
-            DepthAxis::First => group * self.shape.columns + column,
-            DepthAxis::Last => column * self.shape.groups() + group,
-        }
-    }
-
-    fn scales_shape(self) -> [usize; 2] {
-        [self.shape.groups(), self.shape.columns]
-    }
-}
-
-fn check_count(argument: &'static str, found: usize, shape: [usize; 2]) -> Result<()> {
-    let expected = shape[0].checked_mul(shape[1]).filter(|&count| count > 0);
-    if expected != Some(found) {
-        let expected = format!("as many as shape {shape:?} says, at least one");
-        return Err(Error::argument(argument, format!("{found} numbers"), expected));
-    }
-    Ok(())
 }

@@ -84,13 +84,11 @@ impl Quantization {
 
     /// The numbers of a weight; `None` for one that stays as it is.
     #[must_use]
-    pub fn format_of(self, name: &str) -> Option<(IntFormat, DepthAxis)> {
-        let axis = names::depth_axis(name)?;
-        let format = match axis {
+    pub fn format_of(self, name: &str) -> Option<IntFormat> {
+        names::depth_axis(name).map(|axis| match axis {
             DepthAxis::First => self.format(),
             DepthAxis::Last => self.table_format(),
-        };
-        Some((format, axis))
+        })
     }
 
     /// The object that stands in `config.json` as `quantization_config`.

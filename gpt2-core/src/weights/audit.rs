@@ -6,7 +6,7 @@ use super::checkpoint::{Checkpoint, Entry};
 use super::names::{ADAPTER_PREFIX, LM_HEAD, PREFIX};
 use super::quantized::{StoredTensor, StoredWeight, stored_parameters, stored_weights};
 use crate::error::TensorProblem;
-use crate::quantize::{DepthAxis, IntFormat, QuantizedMatrix};
+use crate::quantize::CompactMatrix;
 use crate::{Error, Gpt2Config, Result};
 
 impl Checkpoint {
@@ -179,25 +179,21 @@ pub(super) fn is_old_buffer(name: &str) -> bool {
 pub(crate) enum Loaded {
     /// Numbers, row-major.
     Float(Vec<f32>),
-    /// A weight that stays quantized.
-    Quantized(QuantizedMatrix),
+    /// A weight that stays in fewer bits.
+    Compact(CompactMatrix),
 }
 
 impl Loaded {
-    /// The weight quantized, unless it is already or is to stay as it is.
+    /// The weight in fewer bits, where it is not yet.
     ///
     /// NaN is left to the reader, which reports it: it becomes some number here.
-    pub(crate) fn quantized(
+    pub(crate) fn compact(
         self,
-        format: Option<(IntFormat, DepthAxis)>,
-        shape: &[usize],
+        compact: impl FnOnce(&[f32]) -> Result<CompactMatrix>,
     ) -> Result<Self> {
-        match (self, format, shape) {
-            (Self::Float(values), Some((format, axis)), &[first, last]) => {
-                let matrix = QuantizedMatrix::from_values(&values, [first, last], axis, format)?;
-                Ok(Self::Quantized(matrix))
-            }
-            (loaded, _, _) => Ok(loaded),
+        match self {
+            Self::Float(values) => compact(&values).map(Self::Compact),
+            Self::Compact(_) => Ok(self),
         }
     }
 }
@@ -228,14 +224,14 @@ impl WeightReader<'_> {
     pub fn read(&mut self, name: &str) -> Result<Vec<f32>> {
         self.load(name).map(|loaded| match loaded {
             Loaded::Float(values) => values,
-            Loaded::Quantized(matrix) => matrix.to_values(),
+            Loaded::Compact(matrix) => matrix.to_values(),
         })
     }
 
     /// As [`read`](Self::read), and a weight that is stored quantized stays so.
     pub(crate) fn load(&mut self, name: &str) -> Result<Loaded> {
         match self.quantized.get(name) {
-            Some(weight) => self.load_quantized(&weight.clone()).map(Loaded::Quantized),
+            Some(weight) => self.load_quantized(&weight.clone()).map(Loaded::Compact),
             None => self.load_float(name).map(Loaded::Float),
         }
     }
@@ -251,7 +247,7 @@ impl WeightReader<'_> {
         Ok(values)
     }
 
-    fn load_quantized(&mut self, weight: &StoredWeight) -> Result<QuantizedMatrix> {
+    fn load_quantized(&mut self, weight: &StoredWeight) -> Result<CompactMatrix> {
         let whole = self.checkpoint.read_bytes(self.place(&weight.whole_name())?)?;
         let place = self.place(&weight.scale_name())?;
         let (matrix, count) = weight.decode(&whole, &self.checkpoint.read_bytes(place)?)?;
@@ -259,7 +255,7 @@ impl WeightReader<'_> {
             let name = self.checkpoint.entries[place].name.clone();
             self.faults.push(TensorProblem::NonFinite { name, count });
         }
-        Ok(matrix)
+        Ok(CompactMatrix::Quantized(matrix))
     }
 
     fn place(&self, name: &str) -> Result<usize> {

@@ -63,7 +63,7 @@ pub(super) struct StoredWeight {
 impl StoredWeight {
     /// The weight of a name; `None` for a parameter that is stored as it is.
     pub fn new(quantization: Option<Quantization>, name: &str, shape: &[usize]) -> Option<Self> {
-        let (format, axis) = quantization?.format_of(name)?;
+        let (format, axis) = (quantization?.format_of(name)?, names::depth_axis(name)?);
         let &[first, last] = shape else { return None };
         Some(Self { name: name.to_string(), shape: [first, last], axis, format })
     }

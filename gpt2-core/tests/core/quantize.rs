@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, Tolerance};
-use gpt2_core::pretrained::{LoadOptions, ModelToSave};
+use gpt2_core::pretrained::{LoadOptions, ModelToSave, WeightDType};
 use gpt2_core::weights::StoredDType;
 use gpt2_core::{Gpt2, Gpt2Batch, Gpt2Config, KvCache, LoraConfig, ModelFolder, Quantization};
 use serde_json::Value;
@@ -111,7 +111,7 @@ fn quantizing_while_loading_equals_quantizing_afterwards() {
     let device = devices().remove(0);
     let folder = save(&model(&device), StoredDType::F32);
     for quantization in Quantization::ALL {
-        let options = LoadOptions { quantize: Some(quantization) };
+        let options = LoadOptions { quantize: Some(quantization), ..LoadOptions::default() };
         let loaded =
             ModelFolder::open(folder.path()).unwrap().model_with(&device, options).unwrap();
         assert_eq!(loaded.quantization(), Some(quantization));
@@ -120,11 +120,34 @@ fn quantizing_while_loading_equals_quantizing_afterwards() {
 }
 
 #[test]
+fn weights_in_bf16_compute_what_the_rounded_floats_do() {
+    for device in devices() {
+        let half = model(&device).bf16_weights().unwrap();
+        let floats = half.clone().dequantize();
+        assert!(half.is_compact() && !floats.is_compact());
+        let rows = batch(&[ids(24, 3), ids(24, 40)], &device);
+        assert!(distance(&half.forward(&rows), &floats.forward(&rows)) < 1e-5);
+        let found = distance(&half.forward(&rows), &model(&device).forward(&rows));
+        assert!(found > 1e-5 && found < 0.05, "{found}");
+
+        let folder = save(&model(&device), StoredDType::F32);
+        let options = LoadOptions { dtype: WeightDType::BF16, ..LoadOptions::default() };
+        let loaded =
+            ModelFolder::open(folder.path()).unwrap().model_with(&device, options).unwrap();
+        assert_eq!(values(&loaded), values(&half));
+        // A file of bf16 holds the same, and is read as f32 unless something else is said.
+        let folder = save(&loaded, StoredDType::BF16);
+        let tables = |model: &Gpt2| model.wte.weight.val().to_data();
+        assert_eq!(tables(&load(&folder, &device).unwrap()), tables(&half));
+    }
+}
+
+#[test]
 fn a_head_of_its_own_is_quantized_too() {
     let device = devices().remove(0);
     let config = Gpt2Config { tie_word_embeddings: false, ..crate::common::config() };
     let model = Gpt2::init(&config, 3, &device).unwrap().quantize(Quantization::Int8).unwrap();
-    assert!(model.lm_head.as_ref().unwrap().quantized().is_some());
+    assert!(model.lm_head.as_ref().unwrap().compact().is_some());
     let again = load(&save(&model, StoredDType::F32), &device).unwrap();
     assert_eq!(values(&again), values(&model));
 }

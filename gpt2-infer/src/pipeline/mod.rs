@@ -95,7 +95,7 @@ impl Pipeline {
     /// use gpt2_infer::Pipeline;
     ///
     /// let folder = ModelFolder::open("gpt2-small-portuguese")?;
-    /// let options = LoadOptions { quantize: Some(Quantization::Int8) };
+    /// let options = LoadOptions { quantize: Some(Quantization::Int8), ..LoadOptions::default() };
     /// let pipeline = Pipeline::from_folder_with(&folder, &device::best()?, options)?;
     /// # let _ = pipeline;
     /// # Ok::<(), gpt2_infer::Error>(())

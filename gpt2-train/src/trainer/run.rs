@@ -56,9 +56,9 @@ impl<'a> Run<'a> {
         valid: Option<&'a Dataset>,
         callback: &'a mut dyn Callback,
     ) -> Result<Self> {
-        if model.quantization().is_some() {
-            let expected = "one of floats; `gpt2 convert` makes one of a quantized folder";
-            return Err(CoreError::argument("model", "quantized", expected).into());
+        if model.is_compact() {
+            let expected = "one of f32; `gpt2 convert` makes one of a quantized folder";
+            return Err(CoreError::argument("model", "quantized or of bf16", expected).into());
         }
         let config = &trainer.config;
         let names: Vec<_> = model.parameters().into_iter().map(|named| named.name).collect();

@@ -6,16 +6,16 @@ use burn::backend::flex::FlexTensor;
 use super::super::activation;
 use super::super::flex::{add, contiguous, extent, floats, with_columns};
 use super::super::memory::Buffer;
-use super::product;
+use super::{half, product};
 use crate::ops::quantized::QuantizedOps;
-use crate::quantize::QuantizedMatrix;
+use crate::quantize::CompactMatrix;
 
 impl QuantizedOps for Flex {
-    fn quantized_linear(x: FlexTensor, bias: FlexTensor, weight: QuantizedMatrix) -> FlexTensor {
+    fn quantized_linear(x: FlexTensor, bias: FlexTensor, weight: CompactMatrix) -> FlexTensor {
         product_then(x, &weight, Some(&bias), |_, _, _| ())
     }
 
-    fn quantized_gelu(x: FlexTensor, bias: FlexTensor, weight: QuantizedMatrix) -> FlexTensor {
+    fn quantized_gelu(x: FlexTensor, bias: FlexTensor, weight: CompactMatrix) -> FlexTensor {
         product_then(x, &weight, Some(&bias), |_, _, piece| activation::gelu_of_piece(piece))
     }
 
@@ -23,7 +23,7 @@ impl QuantizedOps for Flex {
         x: FlexTensor,
         bias: FlexTensor,
         residual: FlexTensor,
-        weight: QuantizedMatrix,
+        weight: CompactMatrix,
     ) -> FlexTensor {
         let [residual] = contiguous([residual]);
         let (columns, residual) = (extent(&bias, 0), floats(&residual));
@@ -32,7 +32,7 @@ impl QuantizedOps for Flex {
         })
     }
 
-    fn quantized_scores(x: FlexTensor, table: QuantizedMatrix) -> FlexTensor {
+    fn quantized_scores(x: FlexTensor, table: CompactMatrix) -> FlexTensor {
         product_then(x, &table, None, |_, _, _| ())
     }
 }
@@ -40,14 +40,22 @@ impl QuantizedOps for Flex {
 /// The product, with every piece of a row going through `then`.
 fn product_then(
     x: FlexTensor,
-    weight: &QuantizedMatrix,
+    weight: &CompactMatrix,
     bias: Option<&FlexTensor>,
     then: impl Fn(usize, usize, &mut [f32]) + Sync,
 ) -> FlexTensor {
     let bias = bias.map(FlexTensor::to_contiguous);
-    let ([x], matrix) = (contiguous([x]), weight.packed());
-    let (rows, shape) = with_columns(&x, matrix.shape.columns);
-    let mut output = Buffer::new(rows * matrix.shape.columns);
-    product(floats(&x), rows, matrix, bias.as_ref().map(floats), &mut output, then);
+    let ([x], columns) = (contiguous([x]), weight.columns());
+    let (rows, shape) = with_columns(&x, columns);
+    let mut output = Buffer::new(rows * columns);
+    let (values, bias) = (floats(&x), bias.as_ref().map(floats));
+    match weight {
+        CompactMatrix::Quantized(weight) => {
+            product(values, rows, weight.packed(), bias, &mut output, then);
+        }
+        CompactMatrix::Half(weight) => {
+            half::product(values, rows, weight, bias, &mut output, then);
+        }
+    }
     output.into_tensor(shape)
 }

@@ -1,9 +1,10 @@
-//! Products with quantized weights.
+//! Products with weights in fewer bits.
 //!
 //! Activations are quantized as they come, weights were when the model was loaded. The weights lie in memory in the
 //! order in which the loops want them, so that few rows stream them once, and many rows find a panel in the cache.
 
 mod flex;
+mod half;
 mod lanes;
 #[cfg(target_arch = "x86_64")]
 mod lanes_x86;
@@ -22,7 +23,7 @@ use self::rows::QuantizedRows;
 use self::tile::Panel;
 use super::level::{Level, level};
 use super::simd;
-use crate::quantize::{PANEL, Packed, Shape};
+use crate::quantize::{PANEL, Packed};
 
 /// Multiplications below which the threads would wait for each other longer than they work.
 const PARALLEL: usize = 1 << 20;
@@ -54,9 +55,23 @@ fn product_at(
     output: &mut [f32],
     then: impl Fn(usize, usize, &mut [f32]) + Sync,
 ) {
-    let Shape { depth, columns, .. } = matrix.shape;
     let x = &QuantizedRows::new(level, x, rows, matrix.shape);
-    let panels = matrix.shape.panels();
+    let extents = [rows, matrix.shape.depth, matrix.shape.columns];
+    by_panels(extents, output, then, |panel, output, first| {
+        let bias = bias.map(|bias| &bias[panel * PANEL..]);
+        run_at(level, Panel { x, matrix, panel, bias, output, first });
+    });
+}
+
+/// Calls `work` for every panel with columns of the output and where among them those of the panel begin, and `then`
+/// for each piece of it.
+fn by_panels(
+    [rows, depth, columns]: [usize; 3],
+    output: &mut [f32],
+    then: impl Fn(usize, usize, &mut [f32]) + Sync,
+    work: impl Fn(usize, &mut [&mut [f32]], usize) + Sync,
+) {
+    let panels = columns.div_ceil(PANEL);
     // Some tasks for each thread even out what other programs take from one of them.
     let tasks = match rows * depth * columns {
         0..PARALLEL => 1,
@@ -66,8 +81,7 @@ fn product_at(
     let task = |(task, mut part): (usize, Vec<&mut [f32]>)| {
         for panel in task * width..panels.min((task + 1) * width) {
             let first = (panel - task * width) * PANEL;
-            let bias = bias.map(|bias| &bias[panel * PANEL..]);
-            run_at(level, Panel { x, matrix, panel, bias, output: &mut part, first });
+            work(panel, &mut part, first);
             for (row, part) in part.iter_mut().enumerate() {
                 let end = part.len().min(first + PANEL);
                 then(row, panel * PANEL, &mut part[first..end]);

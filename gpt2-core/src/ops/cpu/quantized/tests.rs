@@ -1,8 +1,8 @@
 //! Every level gives the bits that the definition gives.
 
 use super::super::level::Level;
-use super::product_at;
-use crate::quantize::{DepthAxis, IntFormat, QuantizedMatrix};
+use super::{half, product_at};
+use crate::quantize::{DepthAxis, HalfMatrix, IntFormat, QuantizedMatrix};
 
 /// Numbers between -1 and 1 that repeat after a long while.
 fn numbers(count: usize, seed: u64) -> Vec<f32> {
@@ -38,21 +38,22 @@ fn defined(x: &[f32], depth: usize, matrix: &QuantizedMatrix, bias: Option<&[f32
     output
 }
 
+/// One row and many, widths and depths that fill no vector, group, panel or block of rows.
+const SHAPES: [(usize, usize, usize); 8] = [
+    (1, 64, 64),
+    (1, 300, 130),
+    (2, 5, 1),
+    (3, 96, 64),
+    (7, 44, 100),
+    (13, 1, 9),
+    (101, 72, 70),
+    (9, 256, 1024),
+];
+
 #[test]
 fn every_level_gives_the_bits_of_the_definition() {
-    // One row and many, widths and depths that fill no vector, group, panel or block of rows.
-    let shapes = [
-        (1, 64, 64),
-        (1, 300, 130),
-        (2, 5, 1),
-        (3, 96, 64),
-        (7, 44, 100),
-        (13, 1, 9),
-        (101, 72, 70),
-        (9, 256, 1024),
-    ];
     for format in [IntFormat::Int8, IntFormat::Int4] {
-        for (rows, depth, columns) in shapes {
+        for (rows, depth, columns) in SHAPES {
             let weights = numbers(depth * columns, 1);
             let matrix =
                 QuantizedMatrix::from_values(&weights, [depth, columns], DepthAxis::First, format);
@@ -90,6 +91,30 @@ fn nan_and_infinity_come_through() {
             product_at(level, &x, 2, packed, None, &mut found, |_, _, _| ());
             assert!(found[..64].iter().all(|v| !v.is_finite()), "{level:?}");
             assert!(found[64..].iter().all(|v| v.is_finite()), "{level:?}");
+        }
+    }
+}
+
+#[test]
+fn weights_in_bf16_are_multiplied_in_f32_at_every_level() {
+    for (rows, depth, columns) in SHAPES {
+        let (x, bias) = (numbers(rows * depth, 6), numbers(columns, 7));
+        let shape = [depth, columns];
+        let matrix =
+            HalfMatrix::from_values(&numbers(depth * columns, 8), shape, DepthAxis::First).unwrap();
+        let weights = matrix.to_values();
+        for level in Level::available() {
+            let mut found = vec![f32::NAN; rows * columns];
+            half::product_at(level, &x, rows, &matrix, Some(&bias), &mut found, |_, _, _| ());
+            for (at, found) in found.into_iter().enumerate() {
+                let (row, column) = (at / columns, at % columns);
+                let products = (0..depth).map(|k| {
+                    f64::from(x[row * depth + k]) * f64::from(weights[k * columns + column])
+                });
+                let expected = products.sum::<f64>() + f64::from(bias[column]);
+                let error = (f64::from(found) - expected).abs();
+                assert!(error < 2e-5, "{level:?} {rows}x{depth}x{columns}: {error}");
+            }
         }
     }
 }
