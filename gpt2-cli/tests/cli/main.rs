@@ -11,6 +11,7 @@ mod generate;
 mod info;
 mod lora;
 mod lr_find;
+mod quantize;
 mod resume;
 mod shipped_recipes;
 mod support;

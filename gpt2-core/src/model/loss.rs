@@ -1,12 +1,10 @@
 //! The loss of next tokens, with the head.
 
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Int, Tensor};
 
 use super::{Gpt2, Gpt2Batch, Kept, Tokens};
 use crate::ops::{self, TokenTable};
-
-/// Rows whose logits exist together.
-const ROWS: usize = 256;
+use crate::quantize::CompactMatrix;
 
 impl Gpt2 {
     /// Summed negative log-likelihood of the tokens `targets` after `positions`, in nats, times `factor`.
@@ -29,7 +27,7 @@ impl Gpt2 {
         targets: Tensor<1, Int>,
         factor: f64,
     ) -> Tensor<1> {
-        if self.has_compact_head(&self.device()) {
+        if self.is_compact() && !self.device().is_autodiff() {
             return self.head_loss(picked(self.hidden(batch), positions), targets, factor);
         }
         // A tied table is here for both of its uses, and so may have one gradient for both.
@@ -61,9 +59,9 @@ impl Gpt2 {
         targets: Tensor<1, Int>,
     ) -> (Tensor<1>, Tensor<1, Int>) {
         let hidden = picked(self.hidden(batch), positions);
-        match self.has_compact_head(&hidden.device()) {
-            true => self.compact_loss(hidden, targets),
-            false => {
+        match self.compact_head(&hidden) {
+            Some(table) => ops::quantized_cross_entropy(hidden, table, targets),
+            None => {
                 let table = self.head_table().weight.val();
                 ops::linear_cross_entropy_and_hits(hidden, table, targets)
             }
@@ -78,9 +76,9 @@ impl Gpt2 {
     /// - output: `[1]`
     #[must_use]
     pub fn head_loss(&self, hidden: Tensor<2>, targets: Tensor<1, Int>, factor: f64) -> Tensor<1> {
-        match self.has_compact_head(&hidden.device()) {
-            true => self.compact_loss(hidden, targets).0 * factor,
-            false => {
+        match self.compact_head(&hidden) {
+            Some(table) => ops::quantized_cross_entropy(hidden, table, targets).0 * factor,
+            None => {
                 let table = self.head_table().weight.val();
                 ops::linear_cross_entropy(hidden, table, targets, factor)
             }
@@ -91,29 +89,13 @@ impl Gpt2 {
     /// them never exist together.
     #[must_use]
     pub fn holds_no_logits(&self, hidden: &Tensor<2>) -> bool {
-        self.has_compact_head(&hidden.device())
+        self.compact_head(hidden).is_some()
             || ops::holds_no_logits(hidden, &self.head_table().weight.val())
     }
 
-    /// Whether the head is computed from fewer bits on such a device.
-    fn has_compact_head(&self, device: &Device) -> bool {
-        self.head_table().compact().is_some() && !device.is_autodiff()
-    }
-
-    /// Loss and hits of such a head, some rows at a time.
-    fn compact_loss(
-        &self,
-        hidden: Tensor<2>,
-        targets: Tensor<1, Int>,
-    ) -> (Tensor<1>, Tensor<1, Int>) {
-        let parts = hidden.split(ROWS, 0).into_iter().zip(targets.split(ROWS, 0));
-        let (mut losses, mut hits) = (Vec::new(), Vec::new());
-        for (hidden, targets) in parts {
-            let logits = self.head(hidden);
-            losses.push(ops::cross_entropy(logits.clone(), targets.clone()));
-            hits.push(ops::token_accuracy(logits, targets));
-        }
-        (Tensor::cat(losses, 0).sum(), Tensor::cat(hits, 0).sum())
+    /// The head in fewer bits, where there are products of it with these hidden states.
+    fn compact_head(&self, hidden: &Tensor<2>) -> Option<&CompactMatrix> {
+        self.head_table().compact().filter(|_| ops::takes_quantized(hidden))
     }
 }
 

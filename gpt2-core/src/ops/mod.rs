@@ -35,8 +35,8 @@ pub use embedding::{TokenTable, embedding};
 pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_activated, linear_residual, scores};
 pub use quantized::{
-    quantized_linear, quantized_linear_activated, quantized_linear_residual, quantized_rows,
-    quantized_scores, takes_quantized,
+    quantized_cross_entropy, quantized_linear, quantized_linear_activated,
+    quantized_linear_residual, quantized_rows, quantized_scores, takes_quantized,
 };
 pub use rows::move_rows;
 

@@ -1,6 +1,6 @@
 //! Products with weights in fewer bits, and look-ups in them.
 
-use burn::backend::tensor::FloatTensor;
+use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::{Int, Tensor, TensorData};
 
@@ -37,6 +37,13 @@ pub trait QuantizedOps: Backend {
 
     /// `x @ table^T`.
     fn quantized_scores(x: FloatTensor<Self>, table: CompactMatrix) -> FloatTensor<Self>;
+
+    /// Summed cross-entropy of `hidden @ table^T`, and the number of hits.
+    fn quantized_cross_entropy(
+        hidden: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        table: CompactMatrix,
+    ) -> (FloatTensor<Self>, IntTensor<Self>);
 }
 
 /// Whether there are products of this tensor with quantized weights: for `f32` on `flex`, without gradients.
@@ -126,6 +133,28 @@ pub fn quantized_linear_residual<const D: usize>(
 pub fn quantized_scores<const D: usize>(x: Tensor<D>, table: &CompactMatrix) -> Tensor<D> {
     let output = <Dispatch as QuantizedOps>::quantized_scores(x.into_dispatch(), table.clone());
     Tensor::from_dispatch(output)
+}
+
+/// [`cross_entropy`](super::cross_entropy) of the [`quantized_scores`] of `hidden`, and their
+/// [`token_accuracy`](super::token_accuracy). The scores of all rows never exist together.
+///
+/// # Shapes
+/// - hidden: `[rows, embd]`
+/// - targets: `[rows]`, each in `0..vocab`
+/// - both outputs: `[1]`
+///
+/// # Panics
+/// As [`quantized_linear`].
+#[must_use]
+pub fn quantized_cross_entropy(
+    hidden: Tensor<2>,
+    table: &CompactMatrix,
+    targets: Tensor<1, Int>,
+) -> (Tensor<1>, Tensor<1, Int>) {
+    let (hidden, targets) = (hidden.into_dispatch(), targets.into_dispatch());
+    let (loss, hits) =
+        <Dispatch as QuantizedOps>::quantized_cross_entropy(hidden, targets, table.clone());
+    (Tensor::from_dispatch(loss), Tensor::from_dispatch(hits))
 }
 
 /// Rows of a quantized table, `[vocab, embd]`, on any backend.

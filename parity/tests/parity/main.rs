@@ -18,6 +18,7 @@ mod models;
 mod pipeline;
 mod precision;
 mod processors;
+mod quantization;
 mod root;
 mod stages;
 mod tensors;

@@ -9,7 +9,7 @@ use super::simd::{exp, run, sum_of};
 
 /// Rows whose logits exist at a time. Enough for products that keep the cores busy, and for the gradient of
 /// the table, which each part adds to, to be small change.
-const ROWS: usize = 256;
+pub(super) const ROWS: usize = 256;
 /// Numbers whose exponentials are summed in f32.
 const BLOCK: usize = 1024;
 
@@ -77,7 +77,11 @@ impl Head<'_> {
 
 /// Loss of every row, and whether its largest logit is at the target. With a factor the logits become their
 /// gradients: probabilities, less one at the target, times the factor.
-fn rows_of(logits: &mut [f32], targets: &[usize], factor: Option<f32>) -> Vec<(f64, bool)> {
+pub(super) fn rows_of(
+    logits: &mut [f32],
+    targets: &[usize],
+    factor: Option<f32>,
+) -> Vec<(f64, bool)> {
     let vocab = logits.len() / targets.len();
     let row = |(logits, &target): (&mut [f32], &usize)| run(Row { logits, target, factor });
     logits.par_chunks_mut(vocab).zip(targets).map(row).collect()

@@ -358,7 +358,7 @@ fn copied(tensor: &FlexTensor) -> FlexTensor {
 }
 
 /// Indices of whatever integer type.
-fn indices(tensor: &FlexTensor) -> Vec<usize> {
+pub(super) fn indices(tensor: &FlexTensor) -> Vec<usize> {
     tensor.clone().into_data().iter::<i64>().map(|index| index as usize).collect()
 }
 
@@ -376,6 +376,6 @@ fn like(tensor: &FlexTensor, values: Buffer) -> FlexTensor {
     values.into_tensor(tensor.layout().shape().clone())
 }
 
-fn tensor(values: Vec<f32>, shape: Vec<usize>) -> FlexTensor {
+pub(super) fn tensor(values: Vec<f32>, shape: Vec<usize>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
 }

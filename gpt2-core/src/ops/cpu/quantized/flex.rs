@@ -2,9 +2,11 @@
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
+use burn::tensor::TensorData;
 
 use super::super::activation;
-use super::super::flex::{add, contiguous, extent, floats, with_columns};
+use super::super::cross_entropy::{ROWS, rows_of};
+use super::super::flex::{add, contiguous, extent, floats, indices, tensor, with_columns};
 use super::super::memory::Buffer;
 use super::{half, product};
 use crate::ops::quantized::QuantizedOps;
@@ -35,6 +37,27 @@ impl QuantizedOps for Flex {
     fn quantized_scores(x: FlexTensor, table: CompactMatrix) -> FlexTensor {
         product_then(x, &table, None, |_, _, _| ())
     }
+
+    fn quantized_cross_entropy(
+        hidden: FlexTensor,
+        targets: FlexTensor,
+        table: CompactMatrix,
+    ) -> (FlexTensor, FlexTensor) {
+        let ([hidden], targets) = (contiguous([hidden]), indices(&targets));
+        let (width, vocab) = (extent(&hidden, 1), table.columns());
+        let mut logits = Buffer::new(ROWS.min(targets.len()) * vocab);
+        let (mut loss, mut hits) = (0.0, 0);
+        let parts = floats(&hidden).chunks(ROWS * width).zip(targets.chunks(ROWS));
+        for (hidden, targets) in parts {
+            let logits = &mut logits[..targets.len() * vocab];
+            multiply(hidden, targets.len(), &table, None, logits, |_, _, _| ());
+            for (nats, is_hit) in rows_of(logits, targets, None) {
+                (loss, hits) = (loss + nats, hits + i64::from(is_hit));
+            }
+        }
+        let hits = FlexTensor::from_data(TensorData::new(vec![hits], [1]));
+        (tensor(vec![loss as f32], vec![1]), hits)
+    }
 }
 
 /// The product, with every piece of a row going through `then`.
@@ -48,14 +71,20 @@ fn product_then(
     let ([x], columns) = (contiguous([x]), weight.columns());
     let (rows, shape) = with_columns(&x, columns);
     let mut output = Buffer::new(rows * columns);
-    let (values, bias) = (floats(&x), bias.as_ref().map(floats));
-    match weight {
-        CompactMatrix::Quantized(weight) => {
-            product(values, rows, weight.packed(), bias, &mut output, then);
-        }
-        CompactMatrix::Half(weight) => {
-            half::product(values, rows, weight, bias, &mut output, then);
-        }
-    }
+    multiply(floats(&x), rows, weight, bias.as_ref().map(floats), &mut output, then);
     output.into_tensor(shape)
+}
+
+fn multiply(
+    x: &[f32],
+    rows: usize,
+    weight: &CompactMatrix,
+    bias: Option<&[f32]>,
+    output: &mut [f32],
+    then: impl Fn(usize, usize, &mut [f32]) + Sync,
+) {
+    match weight {
+        CompactMatrix::Quantized(weight) => product(x, rows, weight.packed(), bias, output, then),
+        CompactMatrix::Half(weight) => half::product(x, rows, weight, bias, output, then),
+    }
 }
