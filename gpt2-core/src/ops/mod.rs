@@ -5,6 +5,7 @@
 //! `cpu` is for `flex`.
 
 mod activation;
+mod adamw;
 mod attention;
 #[cfg(feature = "flex")]
 mod cpu;
@@ -14,6 +15,7 @@ mod linear;
 mod rows;
 
 pub use activation::activate;
+pub use adamw::{AdamWUpdate, adamw, add_scaled, squared_norm};
 pub use attention::{
     Attended, AttentionBias, AttentionScale, attend_in_place, attends_in_place, attention,
 };
@@ -29,4 +31,13 @@ pub use rows::move_rows;
 pub fn release_memory() {
     #[cfg(feature = "flex")]
     cpu::memory::release();
+}
+
+/// Bytes of the buffers that [`release_memory`] is about, in use and idle.
+#[must_use]
+pub fn reserved_memory() -> usize {
+    #[cfg(feature = "flex")]
+    return cpu::memory::reserved();
+    #[cfg(not(feature = "flex"))]
+    0
 }

@@ -4,6 +4,7 @@
 //! them. They read tensors where they lie in memory and record no gradients.
 
 mod activation;
+mod adamw;
 mod attention;
 mod linear;
 pub(crate) mod memory;
@@ -16,6 +17,8 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{DType, Device, Tensor, TensorData};
+
+use super::AdamWUpdate;
 
 /// Rows up to which a matrix is read faster than it is rearranged.
 const FEW_ROWS: usize = 16;
@@ -56,6 +59,28 @@ pub trait CpuOps: Backend {
         first: usize,
         filled: usize,
     ) -> FloatTensor<Self>;
+
+    /// A step of AdamW where the tensors lie; gives value, mean and mean of squares.
+    fn adamw(
+        value: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        square: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        update: AdamWUpdate,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Zeros of the shape of a tensor, for a moment of AdamW.
+    fn moment(like: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Sum of squares, an f64 `[1]`.
+    fn squared_norm(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// `sum + factor * part`, where `sum` lies.
+    fn add_scaled(
+        sum: FloatTensor<Self>,
+        part: FloatTensor<Self>,
+        factor: f32,
+    ) -> FloatTensor<Self>;
 }
 
 impl CpuOps for Flex {
@@ -73,16 +98,9 @@ impl CpuOps for Flex {
         tensor(linear::transposed(floats(&x), floats(&weight), rows), shape)
     }
 
-    fn sigmoid_weighted(x: FlexTensor, slope: f32, cubic: f32) -> FlexTensor {
-        // What is shared or strided is copied; the rest is overwritten.
-        let mut x = if x.as_slice::<f32>().is_some() { x } else { x.to_contiguous() };
-        match x.layout().contiguous_offsets() {
-            Some((start, end)) => {
-                activation::sigmoid_weighted(&mut x.storage_mut()[start..end], slope, cubic);
-                x
-            }
-            None => unreachable!("the tensor was made contiguous"),
-        }
+    fn sigmoid_weighted(mut x: FlexTensor, slope: f32, cubic: f32) -> FlexTensor {
+        activation::sigmoid_weighted(floats_mut(&mut x), slope, cubic);
+        x
     }
 
     fn attend_in_place(
@@ -114,6 +132,33 @@ impl CpuOps for Flex {
         rows::move_rows(cached.storage_mut(), &from, first, filled, shape);
         cached
     }
+
+    fn adamw(
+        mut value: FlexTensor,
+        mut mean: FlexTensor,
+        mut square: FlexTensor,
+        gradient: FlexTensor,
+        update: AdamWUpdate,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let [values, means, squares] = [&mut value, &mut mean, &mut square].map(floats_mut);
+        adamw::adamw(values, means, squares, floats(&gradient.to_contiguous()), &update);
+        (value, mean, square)
+    }
+
+    fn moment(like: FlexTensor) -> FlexTensor {
+        let shape = like.layout().shape().clone();
+        memory::Buffer::lasting(shape.num_elements()).into_tensor(shape)
+    }
+
+    fn squared_norm(x: FlexTensor) -> FlexTensor {
+        let sum = adamw::squared_norm(floats(&x.to_contiguous()));
+        FlexTensor::from_data(TensorData::new(vec![sum], [1]))
+    }
+
+    fn add_scaled(mut sum: FlexTensor, part: FlexTensor, factor: f32) -> FlexTensor {
+        adamw::add_scaled(floats_mut(&mut sum), floats(&part.to_contiguous()), factor);
+        sum
+    }
 }
 
 /// Extents of a cache, for `seq` new tokens.
@@ -125,6 +170,17 @@ fn extents(cached: &FlexTensor, seq: usize) -> attention::Shape {
 /// The numbers of a contiguous tensor.
 fn floats(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice().expect("the tensor is contiguous and of f32, as its caller has seen to")
+}
+
+/// The numbers of a tensor, to be changed: where they lie if they lie in order and nobody else holds them, else of a copy.
+fn floats_mut(tensor: &mut FlexTensor) -> &mut [f32] {
+    if tensor.as_slice::<f32>().is_none() {
+        *tensor = tensor.to_contiguous();
+    }
+    match tensor.layout().contiguous_offsets() {
+        Some((start, end)) => &mut tensor.storage_mut()[start..end],
+        None => unreachable!("the tensor was made contiguous"),
+    }
 }
 
 /// Product of all axes but the last, and those axes.
@@ -216,4 +272,36 @@ pub(super) fn move_rows(
         *cached = Tensor::from_dispatch(new);
     }
     ours
+}
+
+/// A step of AdamW where the tensors lie; they are ones that [`is_ours`].
+pub(super) fn adamw(
+    value: Tensor<1>,
+    moments: Option<[Tensor<1>; 2]>,
+    gradient: Tensor<1>,
+    update: AdamWUpdate,
+) -> (Tensor<1>, [Tensor<1>; 2]) {
+    let gradient = gradient.into_dispatch();
+    let [mean, square] = match moments {
+        Some(moments) => moments.map(Tensor::into_dispatch),
+        None => [(); 2].map(|()| <Dispatch as CpuOps>::moment(gradient.clone())),
+    };
+    let value = value.into_dispatch();
+    let (value, mean, square) = <Dispatch as CpuOps>::adamw(value, mean, square, gradient, update);
+    (Tensor::from_dispatch(value), [mean, square].map(Tensor::from_dispatch))
+}
+
+/// Sum of squares, an f64, of a tensor that [`is_ours`].
+pub(super) fn squared_norm<const D: usize>(x: Tensor<D>) -> Tensor<1> {
+    Tensor::from_dispatch(<Dispatch as CpuOps>::squared_norm(x.into_dispatch()))
+}
+
+/// `sum + factor * part` where `sum` lies, of tensors that [`is_ours`].
+pub(super) fn add_scaled<const D: usize>(
+    sum: Tensor<D>,
+    part: Tensor<D>,
+    factor: f64,
+) -> Tensor<D> {
+    let (sum, part) = (sum.into_dispatch(), part.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as CpuOps>::add_scaled(sum, part, factor as f32))
 }
