@@ -36,10 +36,11 @@ pub fn available() -> Vec<DeviceInfo> {
 ///
 /// # Errors
 /// [`Error::Device`] when the backend is not compiled in; the message lists those that are.
+/// [`Error::Environment`] when `GPT2_SIMD` names instructions that the processor lacks.
 pub fn by_name(name: &str) -> Result<Device> {
     match name {
         #[cfg(feature = "flex")]
-        "flex" => Ok(Device::flex()),
+        "flex" => crate::ops::check_instructions().map(|()| Device::flex()),
         #[cfg(feature = "ndarray")]
         "ndarray" => Ok(ndarray()),
         #[cfg(feature = "wgpu")]

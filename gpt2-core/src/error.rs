@@ -56,6 +56,16 @@ pub enum Error {
         /// What would have been right.
         expected: String,
     },
+    /// An environment variable has a value that means nothing here.
+    #[error("{variable} is `{found}`, expected {expected}")]
+    Environment {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        found: String,
+        /// What would have been right.
+        expected: String,
+    },
     /// A binary or text file does not follow its format.
     #[error("{path}: malformed {format}: {reason}", path = path.display())]
     Format {

@@ -2,41 +2,35 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Int, Tensor};
+use gpt2_core::Gpt2;
 use gpt2_core::model::NamedParameter;
-use gpt2_core::{Gpt2, ops};
 
 use crate::data::ClmBatch;
-
-/// Logits of the positions that count, `[scored, vocab]`.
-///
-/// The head is applied to those positions only: padding, ignored labels and the last position of
-/// every row cost nothing.
-#[must_use]
-pub fn scored_logits(model: &Gpt2, batch: &ClmBatch) -> Tensor<2> {
-    let hidden = model.hidden(&batch.input);
-    let [rows, seq, embd] = hidden.dims();
-    let flat = hidden.reshape([rows * seq, embd]);
-    model.head(flat.select(0, batch.positions.clone()))
-}
 
 /// Sum over the batch of the negative log-likelihood of every next token that counts, in nats.
 ///
 /// Divided by [`ClmBatch::scored`] it equals the `loss` of `GPT2LMHeadModel`: labels are shifted
-/// by one, -100 is ignored, and the mean is over tokens.
+/// by one, -100 is ignored, and the mean is over tokens. The head is applied to the positions that count
+/// only: padding, ignored labels and the last position of every row cost nothing.
 ///
 /// # Shapes
 /// - output: `[1]`
 #[must_use]
 pub fn clm_loss(model: &Gpt2, batch: &ClmBatch) -> Tensor<1> {
-    ops::cross_entropy(scored_logits(model, batch), batch.targets.clone())
+    scaled_clm_loss(model, batch, 1.0)
+}
+
+/// [`clm_loss`] times a factor, which is how it should be multiplied where it is derived: see
+/// [`Gpt2::loss`].
+#[must_use]
+pub fn scaled_clm_loss(model: &Gpt2, batch: &ClmBatch, factor: f64) -> Tensor<1> {
+    model.loss(&batch.input, batch.positions.clone(), batch.targets.clone(), factor)
 }
 
 /// As [`clm_loss`], with the number of positions where the likeliest token is the right one.
 #[must_use]
 pub fn clm_loss_and_hits(model: &Gpt2, batch: &ClmBatch) -> (Tensor<1>, Tensor<1, Int>) {
-    let logits = scored_logits(model, batch);
-    let hits = ops::token_accuracy(logits.clone(), batch.targets.clone());
-    (ops::cross_entropy(logits, batch.targets.clone()), hits)
+    model.loss_and_hits(&batch.input, batch.positions.clone(), batch.targets.clone())
 }
 
 /// Mean loss per token of a batch and its gradient with respect to every parameter.
@@ -51,7 +45,7 @@ pub fn clm_loss_and_hits(model: &Gpt2, batch: &ClmBatch) -> (Tensor<1>, Tensor<1
 pub fn loss_and_gradients(model: &Gpt2, batch: &ClmBatch) -> (Tensor<1>, Vec<NamedParameter>) {
     let mut names = model.parameters().into_iter();
     let model = model.clone().train();
-    let loss = clm_loss(&model, batch) / batch.scored as f64;
+    let loss = scaled_clm_loss(&model, batch, 1.0 / batch.scored as f64);
     let gradients = loss.backward();
     let mut found = Vec::new();
     let visit = &mut Flat { gradients, found: &mut found };

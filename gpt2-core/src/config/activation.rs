@@ -40,6 +40,12 @@ impl Activation {
         Self::Tanh,
     ];
 
+    /// Whether it is the tanh approximation of GELU, which has three names.
+    #[must_use]
+    pub fn is_gelu_tanh(self) -> bool {
+        matches!(self, Self::GeluNew | Self::GeluPytorchTanh | Self::GeluFast)
+    }
+
     /// The name in `config.json`.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -42,20 +42,21 @@ impl Attention {
     }
 
     /// Attends from every position of `x` to itself and to what came before it, the keys and
-    /// values of `cache` included, which takes those of `x` in at their places.
+    /// values of `cache` included, which takes those of `x` in at their places; what comes of it is
+    /// added to the residual stream.
     ///
     /// # Shapes
-    /// - x: `[batch, seq, embd]`
+    /// - x, residual: `[batch, seq, embd]`
     /// - output: `[batch, seq, embd]`, and probabilities `[batch, head, seq, past + seq]` where
     ///   there was a reason to make them
     pub(super) fn forward(
         &self,
         x: Tensor<3>,
+        residual: Tensor<3>,
         bias: &AttentionBias,
         cache: Option<(&mut LayerCache, &Places)>,
         masks: &mut DropoutMasks,
     ) -> (Tensor<3>, Option<Tensor<4>>) {
-        let dtype = x.dtype();
         let qkv = self.c_attn.forward(x, masks); // [batch, seq, 3 embd]
         let (merged, probabilities) = match cache {
             Some((cache, places)) if ops::attends_in_place(&qkv) => {
@@ -63,8 +64,7 @@ impl Attention {
             }
             cache => self.attend(qkv, bias, cache, masks),
         };
-        let output = self.c_proj.forward(merged, masks).cast(dtype);
-        (ops::dropout(output, self.resid_pdrop, masks), probabilities)
+        (self.c_proj.forward_residual(merged, residual, self.resid_pdrop, masks), probabilities)
     }
 
     /// Heads apart, attention, heads together.

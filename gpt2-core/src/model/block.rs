@@ -55,10 +55,9 @@ impl Block {
         cache: Option<(&mut LayerCache, &Places)>,
         masks: &mut DropoutMasks,
     ) -> (Tensor<3>, Option<Tensor<4>>) {
-        let (attended, probabilities) =
-            self.attn.forward(self.ln_1.forward(x.clone()), bias, cache, masks);
-        let x = x + attended;
-        let x = x.clone() + self.mlp.forward(self.ln_2.forward(x), masks);
-        (x, probabilities)
+        let normed = self.ln_1.forward(x.clone());
+        let (x, probabilities) = self.attn.forward(normed, x, bias, cache, masks);
+        let normed = self.ln_2.forward(x.clone());
+        (self.mlp.forward(normed, x, masks), probabilities)
     }
 }

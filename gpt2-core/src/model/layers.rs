@@ -4,11 +4,12 @@
 #![allow(non_snake_case)]
 
 use burn::module::{Module, Param};
-use burn::tensor::{Int, Tensor, module};
+use burn::tensor::Tensor;
 
 use super::lora::LoraLinear;
 use super::source::TensorSource;
 use crate::Result;
+use crate::config::Activation;
 use crate::lora::LoraConfig;
 use crate::ops::{self, DropoutMasks};
 
@@ -22,19 +23,6 @@ pub struct Embedding {
 impl Embedding {
     pub(super) fn load(source: &mut TensorSource<'_>, name: &str) -> Result<Self> {
         Ok(Self { weight: source.parameter(&format!("{name}.weight"))? })
-    }
-
-    /// Looks rows up.
-    ///
-    /// # Shapes
-    /// - ids: `[batch, seq]`
-    /// - output: `[batch, seq, embd]`
-    ///
-    /// # Panics
-    /// If an id is not a row of the table.
-    #[must_use]
-    pub fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
-        module::embedding(self.weight.val(), ids)
     }
 }
 
@@ -73,16 +61,50 @@ impl Conv1D {
     /// - output: `[batch, seq, out]`
     #[must_use]
     pub fn forward(&self, x: Tensor<3>, masks: &mut DropoutMasks) -> Tensor<3> {
-        let update = self.update(&x, masks);
-        let output = ops::linear(x, self.weight.val(), self.bias.val());
-        match update {
+        match self.update(&x, masks) {
             // The low-rank weights are f32 beside a weight of less.
             Some(update) => {
+                let output = ops::linear(x, self.weight.val(), self.bias.val());
                 let dtype = output.dtype();
                 output + update.cast(dtype)
             }
-            None => output,
+            None => ops::linear(x, self.weight.val(), self.bias.val()),
         }
+    }
+
+    /// The activation of [`forward`](Self::forward).
+    ///
+    /// # Shapes
+    /// As there.
+    pub(super) fn forward_activated(
+        &self,
+        x: Tensor<3>,
+        activation: Activation,
+        masks: &mut DropoutMasks,
+    ) -> Tensor<3> {
+        if self.lora_A.is_some() {
+            return ops::activate(self.forward(x, masks), activation);
+        }
+        ops::linear_activated(x, self.weight.val(), self.bias.val(), activation)
+    }
+
+    /// [`forward`](Self::forward) and then dropout, added to the residual stream.
+    ///
+    /// # Shapes
+    /// - residual: `[batch, seq, out]`
+    pub(super) fn forward_residual(
+        &self,
+        x: Tensor<3>,
+        residual: Tensor<3>,
+        p: f64,
+        masks: &mut DropoutMasks,
+    ) -> Tensor<3> {
+        let drops = p != 0.0 && x.is_autodiff();
+        if self.lora_A.is_none() && !drops {
+            return ops::linear_residual(x, self.weight.val(), self.bias.val(), residual);
+        }
+        let output = self.forward(x, masks).cast(residual.dtype());
+        ops::dropout_residual(output, residual, p, masks)
     }
 
     /// What LoRA adds, `[batch, seq, out]`.
@@ -134,6 +156,6 @@ impl LayerNorm {
     /// - x, output: `[batch, seq, embd]`
     #[must_use]
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        module::layer_norm(x, self.weight.val(), Some(self.bias.val()), self.epsilon)
+        ops::layer_norm(x, self.weight.val(), self.bias.val(), self.epsilon)
     }
 }

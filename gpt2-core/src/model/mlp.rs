@@ -7,7 +7,7 @@ use super::layers::Conv1D;
 use super::source::TensorSource;
 use crate::Result;
 use crate::config::Activation;
-use crate::ops::{self, DropoutMasks};
+use crate::ops::DropoutMasks;
 
 /// MLP of one block.
 #[derive(Module, Debug)]
@@ -36,11 +36,17 @@ impl Mlp {
         self.resid_pdrop = resid_pdrop;
     }
 
+    /// What the MLP makes of `x`, added to the residual stream.
+    ///
     /// # Shapes
-    /// - x, output: `[batch, seq, embd]`
-    pub(super) fn forward(&self, x: Tensor<3>, masks: &mut DropoutMasks) -> Tensor<3> {
-        let dtype = x.dtype();
-        let inner = ops::activate(self.c_fc.forward(x, masks), self.activation);
-        ops::dropout(self.c_proj.forward(inner, masks).cast(dtype), self.resid_pdrop, masks)
+    /// - x, residual, output: `[batch, seq, embd]`
+    pub(super) fn forward(
+        &self,
+        x: Tensor<3>,
+        residual: Tensor<3>,
+        masks: &mut DropoutMasks,
+    ) -> Tensor<3> {
+        let inner = self.c_fc.forward_activated(x, self.activation, masks);
+        self.c_proj.forward_residual(inner, residual, self.resid_pdrop, masks)
     }
 }

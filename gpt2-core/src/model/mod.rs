@@ -12,6 +12,7 @@ mod hidden_state;
 mod init;
 pub mod layers;
 mod lora;
+mod loss;
 pub mod mlp;
 mod parameters;
 mod pieces;
@@ -31,7 +32,7 @@ use self::layers::{Embedding, LayerNorm};
 use self::places::Places;
 use self::source::TensorSource;
 use crate::lora::LoraConfig;
-use crate::ops::{self, DropoutMasks};
+use crate::ops::{self, DropoutMasks, TokenTable};
 use crate::weights::names;
 use crate::{Gpt2Config, Result};
 
@@ -159,7 +160,7 @@ impl Gpt2 {
     /// As [`forward`](Self::forward).
     #[must_use]
     pub fn hidden(&self, batch: &Gpt2Batch) -> Tensor<3> {
-        self.run(batch, None, OutputOptions::default(), &mut Vec::new(), &mut Vec::new())
+        self.run(batch, self.tokens(), None, &mut Kept::default())
     }
 
     /// As [`forward`](Self::forward), keeping inner results.
@@ -168,8 +169,9 @@ impl Gpt2 {
     /// As [`forward`](Self::forward).
     #[must_use]
     pub fn forward_with(&self, batch: &Gpt2Batch, options: OutputOptions) -> Gpt2Output {
-        let (mut hidden_states, mut attentions) = (Vec::new(), Vec::new());
-        let last = self.run(batch, None, options, &mut hidden_states, &mut attentions);
+        let mut kept = Kept { options, ..Kept::default() };
+        let last = self.run(batch, self.tokens(), None, &mut kept);
+        let Kept { hidden_states, attentions, .. } = kept;
         Gpt2Output { logits: self.head(last), hidden_states, attentions }
     }
 
@@ -192,8 +194,7 @@ impl Gpt2 {
     pub fn hidden_cached(&self, batch: &Gpt2Batch, cache: &mut KvCache) -> Tensor<3> {
         let places = Places::behind(cache, batch);
         let layers = Some((&mut cache.layers[..], &places));
-        let hidden =
-            self.run(batch, layers, OutputOptions::default(), &mut Vec::new(), &mut Vec::new());
+        let hidden = self.run(batch, self.tokens(), layers, &mut Kept::default());
         cache.lengths.clear();
         cache.lengths.extend(places.ranges().map(|range| range.end));
         hidden
@@ -206,39 +207,56 @@ impl Gpt2 {
     /// - output: `[.., vocab]`
     #[must_use]
     pub fn head<const D: usize>(&self, hidden: Tensor<D>) -> Tensor<D> {
-        ops::scores(hidden, self.lm_head.as_ref().unwrap_or(&self.wte).weight.val())
+        ops::scores(hidden, self.head_table())
+    }
+
+    /// The table that scores hidden states, `[vocab, embd]`.
+    fn head_table(&self) -> Tensor<2> {
+        self.lm_head.as_ref().unwrap_or(&self.wte).weight.val()
+    }
+
+    /// The token embedding of a pass that has no head, or one of its own.
+    fn tokens(&self) -> TokenTable {
+        TokenTable::new(self.wte.weight.val())
     }
 
     fn run(
         &self,
         batch: &Gpt2Batch,
+        tokens: TokenTable,
         mut cache: Option<(&mut [LayerCache], &Places)>,
-        options: OutputOptions,
-        hidden_states: &mut Vec<Tensor<3>>,
-        attentions: &mut Vec<Tensor<4>>,
+        kept: &mut Kept,
     ) -> Tensor<3> {
         let masks = &mut DropoutMasks::new(batch.dropout_seed);
         let places = cache.as_ref().map(|(_, places)| *places);
-        let mut x = self.embed(batch, places, masks); // [batch, seq, embd]
+        let mut x = self.embed(batch, tokens, places, masks); // [batch, seq, embd]
         let bias = match places {
             Some(places) => places.bias(&x),
             None => self.attention_bias(batch),
         };
         for (layer, block) in self.h.iter().enumerate() {
-            if options.hidden_states {
-                hidden_states.push(x.clone());
+            if kept.options.hidden_states {
+                kept.hidden_states.push(x.clone());
             }
             let cached = cache.as_mut().map(|(layers, places)| (&mut layers[layer], *places));
             let (output, probabilities) = block.forward(x, &bias, cached, masks);
             x = output;
-            if options.attentions {
-                attentions.extend(probabilities);
+            if kept.options.attentions {
+                kept.attentions.extend(probabilities);
             }
         }
         let last = self.ln_f.forward(x);
-        if options.hidden_states {
-            hidden_states.push(last.clone());
+        if kept.options.hidden_states {
+            kept.hidden_states.push(last.clone());
         }
         last
     }
+}
+
+/// Inner results of a pass, as [`Gpt2Output`] has them.
+#[derive(Default)]
+struct Kept {
+    options: OutputOptions,
+    hidden_states: Vec<Tensor<3>>,
+    attentions: Vec<Tensor<4>>,
 }

@@ -7,7 +7,7 @@ use burn::tensor::{Int, Tensor};
 use super::block::Block;
 use super::places::Places;
 use super::{Gpt2, Gpt2Batch};
-use crate::ops::{self, AttentionBias, DropoutMasks};
+use crate::ops::{self, AttentionBias, DropoutMasks, TokenTable};
 
 impl Gpt2 {
     /// What goes into the first block: token plus position embedding, after dropout.
@@ -19,7 +19,7 @@ impl Gpt2 {
     /// As [`forward`](Self::forward).
     #[must_use]
     pub fn embedded(&self, batch: &Gpt2Batch, masks: &mut DropoutMasks) -> Tensor<3> {
-        self.embed(batch, None, masks)
+        self.embed(batch, TokenTable::new(self.wte.weight.val()), None, masks)
     }
 
     /// What every block hides from whom, without a cache.
@@ -32,6 +32,7 @@ impl Gpt2 {
     pub(super) fn embed(
         &self,
         batch: &Gpt2Batch,
+        tokens: TokenTable,
         places: Option<&Places>,
         masks: &mut DropoutMasks,
     ) -> Tensor<3> {
@@ -41,7 +42,8 @@ impl Gpt2 {
             Some(places) => places.positions(self.config.n_positions, &device),
             None => Tensor::<1, Int>::arange(0..seq as i64, &device).reshape([1, seq]),
         });
-        let embedded = self.wte.forward(batch.input_ids.clone()) + self.wpe.forward(positions);
+        let ids = batch.input_ids.clone();
+        let embedded = ops::embedding(tokens, self.wpe.weight.val(), ids, positions);
         ops::dropout(embedded, self.embd_pdrop, masks)
     }
 }

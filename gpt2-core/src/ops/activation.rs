@@ -5,11 +5,18 @@ use std::f64::consts::FRAC_1_SQRT_2;
 use burn::tensor::{Tensor, activation};
 
 use crate::config::Activation;
+#[cfg(feature = "flex")]
+use {
+    super::fused::{self, FusedOps},
+    burn::backend::Dispatch,
+};
 
 /// `sqrt(2 / pi)`, the slope of the tanh approximation of GELU.
 const SQRT_2_OVER_PI: f64 = 0.797_884_560_802_865_4;
+/// As much twice, in the form that needs no tanh.
+pub(super) const TWICE_SLOPE: f64 = 2.0 * SQRT_2_OVER_PI;
 /// Weight of the cubic term (Hendrycks and Gimpel 2016, section 2).
-const CUBIC: f64 = 0.044_715;
+pub(super) const CUBIC: f64 = 0.044_715;
 /// Steepness of `quick_gelu`'s sigmoid, from the same section.
 const QUICK: f64 = 1.702;
 
@@ -39,15 +46,18 @@ fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 }
 
 /// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`.
-///
-/// Written as `x * sigmoid(2 u)`, which is the same number in half the operations.
 fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    let (slope, cubic) = (2.0 * SQRT_2_OVER_PI, 2.0 * SQRT_2_OVER_PI * CUBIC);
     #[cfg(feature = "flex")]
-    if super::cpu::is_ours(&x) {
-        return super::cpu::sigmoid_weighted(x, slope, cubic);
+    if fused::is_ours(&x) {
+        return Tensor::from_dispatch(<Dispatch as FusedOps>::gelu_tanh(x.into_dispatch()));
     }
+    by_parts(x)
+}
+
+/// Written as `x * sigmoid(2 u)`, which is the same number in half the operations.
+#[must_use]
+pub fn by_parts<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let square = x.clone() * x.clone();
-    let twice = (square * cubic + slope) * x.clone();
+    let twice = (square * (TWICE_SLOPE * CUBIC) + TWICE_SLOPE) * x.clone();
     x * activation::sigmoid(twice)
 }

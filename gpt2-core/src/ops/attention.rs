@@ -5,6 +5,11 @@ use std::ops::Range;
 use burn::tensor::{Bool, Device, FloatDType, Tensor, TensorData, activation::softmax};
 
 use super::{DropoutMasks, dropout};
+#[cfg(feature = "flex")]
+use {
+    super::fused::{self, FusedOps},
+    burn::backend::Dispatch,
+};
 
 /// Score of a key that a query must not see.
 ///
@@ -121,11 +126,11 @@ pub fn attention(
     Attended { output: probabilities.clone().matmul(value), probabilities }
 }
 
-/// Whether [`attend_in_place`] takes the tokens of `x`, `[rows, seq, any]`.
+/// Whether [`attend_in_place`] takes tokens like `x`, `[rows, seq, any]`.
 #[must_use]
 pub fn attends_in_place(x: &Tensor<3>) -> bool {
     #[cfg(feature = "flex")]
-    return super::cpu::attends(x);
+    return !x.is_autodiff() && fused::is_ours(x);
     #[cfg(not(feature = "flex"))]
     {
         let _ = x;
@@ -133,7 +138,7 @@ pub fn attends_in_place(x: &Tensor<3>) -> bool {
     }
 }
 
-/// Attention of a few tokens that follow what was read, without a copy, a mask or anything else
+/// Attention of tokens that follow what was read, without a copy, a mask or anything else
 /// that grows with the length of the text. Equals [`attention`] behind the writes.
 ///
 /// The tokens of row `r` go to `places[r]`, the others of the row are padding and give 0. Each sees
@@ -155,7 +160,20 @@ pub fn attend_in_place(
     scale: AttentionScale,
 ) -> Tensor<3> {
     #[cfg(feature = "flex")]
-    return super::cpu::attend(qkv, keys, values, places, scale.factor);
+    {
+        // `extract` leaves no second owner, so that the write does not copy the cache.
+        let [old_keys, old_values] = [keys.extract(), values.extract()].map(Tensor::into_dispatch);
+        let (output, new_keys, new_values) = <Dispatch as FusedOps>::attend_in_place(
+            qkv.into_dispatch(),
+            old_keys,
+            old_values,
+            places,
+            scale.factor as f32,
+        );
+        *keys = Tensor::from_dispatch(new_keys);
+        *values = Tensor::from_dispatch(new_values);
+        Tensor::from_dispatch(output)
+    }
     #[cfg(not(feature = "flex"))]
     unreachable!("{qkv:?} {keys:?} {values:?} {places:?} {scale:?}")
 }

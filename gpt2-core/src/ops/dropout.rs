@@ -4,6 +4,11 @@ use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use rayon::prelude::*;
 
 use crate::device;
+#[cfg(feature = "flex")]
+use {
+    super::fused::{self, FusedOps},
+    burn::backend::Dispatch,
+};
 
 /// Where the masks of one forward pass come from: each call of [`dropout`] takes the next one.
 ///
@@ -28,6 +33,42 @@ impl DropoutMasks {
     }
 }
 
+/// A mask that is made where it is used: element pair `i` is a hash of the key and `i`, so it does not depend
+/// on the number of threads either.
+#[derive(Debug, Clone, Copy)]
+pub struct Mask {
+    key: u64,
+    threshold: u32,
+    scale: f32,
+}
+
+impl Mask {
+    pub(super) fn new(key: u64, p: f64) -> Self {
+        Self { key, threshold: (p * 2f64.powi(32)) as u32, scale: (1.0 / (1.0 - p)) as f32 }
+    }
+
+    /// The mask's element at a place: 0 or `1 / (1 - p)`.
+    #[inline(always)]
+    pub(super) fn at(self, place: u64) -> f32 {
+        let bits = hash(self.key.wrapping_add(place / 2)) >> (32 * (place % 2));
+        if bits as u32 >= self.threshold { self.scale } else { 0.0 }
+    }
+
+    /// The mask's elements from an even place on: 0 or `1 / (1 - p)`.
+    #[inline(always)]
+    pub(super) fn fill(self, first: usize, elements: &mut [f32]) {
+        let Self { key, threshold, scale } = self;
+        let first = key.wrapping_add(first as u64 / 2);
+        for (pair, elements) in elements.chunks_mut(2).enumerate() {
+            let mut bits = hash(first.wrapping_add(pair as u64));
+            for element in elements {
+                *element = if bits as u32 >= threshold { scale } else { 0.0 };
+                bits >>= 32;
+            }
+        }
+    }
+}
+
 /// Sets elements to zero with probability `p` and scales the others by `1 / (1 - p)`.
 ///
 /// Does nothing unless the tensor is on a training (autodiff) device. Equals `torch.nn.Dropout`.
@@ -36,9 +77,37 @@ pub fn dropout<const D: usize>(x: Tensor<D>, p: f64, masks: &mut DropoutMasks) -
     if p == 0.0 || !x.is_autodiff() {
         return x;
     }
+    #[cfg(feature = "flex")]
+    if fused::is_ours(&x) {
+        let mask = Mask::new(masks.next_key(), p);
+        return Tensor::from_dispatch(<Dispatch as FusedOps>::dropout(x.into_dispatch(), mask));
+    }
+    by_parts(x, p, masks)
+}
+
+/// `dropout(x) + residual`.
+#[must_use]
+pub fn dropout_residual<const D: usize>(
+    x: Tensor<D>,
+    residual: Tensor<D>,
+    p: f64,
+    masks: &mut DropoutMasks,
+) -> Tensor<D> {
+    #[cfg(feature = "flex")]
+    if p != 0.0 && x.is_autodiff() && fused::is_ours(&x) && fused::is_ours(&residual) {
+        let (mask, x) = (Mask::new(masks.next_key(), p), x.into_dispatch());
+        let output = <Dispatch as FusedOps>::dropout_residual(x, residual.into_dispatch(), mask);
+        return Tensor::from_dispatch(output);
+    }
+    dropout(x, p, masks) + residual
+}
+
+/// The mask as a tensor, and a product with it.
+#[must_use]
+pub fn by_parts<const D: usize>(x: Tensor<D>, p: f64, masks: &mut DropoutMasks) -> Tensor<D> {
     let (key, device) = (masks.next_key(), x.device());
     if device::is_cpu(&device) {
-        let mask = host_mask(x.dims(), p, key, &device).cast(x.dtype());
+        let mask = host_mask(x.dims(), Mask::new(key, p), &device).cast(x.dtype());
         return x * mask;
     }
     device.seed(key);
@@ -49,31 +118,21 @@ pub fn dropout<const D: usize>(x: Tensor<D>, p: f64, masks: &mut DropoutMasks) -
 /// Elements that one thread fills at a time.
 const CHUNK: usize = 1 << 15;
 
-/// A mask of 0 and `1 / (1 - p)`, drawn on all cores.
+/// A mask, drawn on all cores.
 ///
 /// The CPU backends draw their numbers one after the other with a cryptographic generator, which
-/// took a fifth of a training step. Here element pair `i` is a hash of the key and `i`, so the mask
-/// does not depend on the number of threads either.
-fn host_mask<const D: usize>(shape: [usize; D], p: f64, key: u64, device: &Device) -> Tensor<D> {
-    let threshold = (p * 2f64.powi(32)) as u32;
-    let scale = (1.0 / (1.0 - p)) as f32;
-    let mut mask = vec![0f32; shape.iter().product()];
-    mask.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, elements)| {
-        let first = chunk * CHUNK / 2;
-        for (pair, elements) in elements.chunks_mut(2).enumerate() {
-            let mut bits = hash(key.wrapping_add((first + pair) as u64));
-            for element in elements {
-                if bits as u32 >= threshold {
-                    *element = scale;
-                }
-                bits >>= 32;
-            }
-        }
-    });
-    Tensor::from_data(TensorData::new(mask, shape), device)
+/// took a fifth of a training step.
+fn host_mask<const D: usize>(shape: [usize; D], mask: Mask, device: &Device) -> Tensor<D> {
+    let mut elements = vec![0f32; shape.iter().product()];
+    elements
+        .par_chunks_mut(CHUNK)
+        .enumerate()
+        .for_each(|(chunk, elements)| mask.fill(chunk * CHUNK, elements));
+    Tensor::from_data(TensorData::new(elements, shape), device)
 }
 
 /// The output function of splitmix64 (Steele, Lea and Flood 2014).
+#[inline(always)]
 fn hash(counter: u64) -> u64 {
     let mut bits = counter.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

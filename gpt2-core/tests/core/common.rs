@@ -1,6 +1,6 @@
 //! A small model, its inputs, and how results are compared.
 
-use burn::tensor::{Device, Tensor, Tolerance};
+use burn::tensor::{Device, Tensor, TensorData, Tolerance};
 use gpt2_core::{Gpt2, Gpt2Batch, Gpt2Config, device};
 
 pub fn config() -> Gpt2Config {
@@ -33,4 +33,14 @@ pub fn assert_close<const D: usize>(a: &Tensor<D>, b: &Tensor<D>) {
 
 pub fn batch(rows: &[Vec<u32>], device: &Device) -> Gpt2Batch {
     Gpt2Batch::new(rows, &config(), device).unwrap()
+}
+
+/// Numbers of both signs that are the same on every device.
+pub fn numbers<const D: usize>(shape: [usize; D], seed: u64, device: &Device) -> Tensor<D> {
+    let count = shape.iter().product::<usize>() as u64;
+    let number = |at: u64| {
+        let bits = (at + seed * 7_919).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        bits as f32 / (1 << 23) as f32 - 1.0
+    };
+    Tensor::from_data(TensorData::new((0..count).map(number).collect::<Vec<_>>(), shape), device)
 }

@@ -3,7 +3,9 @@
 mod allocation;
 mod cache;
 mod common;
+mod fused;
 mod locate;
 mod lora;
 mod model;
 mod ops;
+mod optimizer_ops;

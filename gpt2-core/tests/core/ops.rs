@@ -1,20 +1,10 @@
 //! Operations with a faster body for a backend against the ordinary ones.
 
-use burn::tensor::{Device, Tensor, TensorData, Tolerance};
+use burn::tensor::{Tensor, Tolerance};
 use gpt2_core::config::Activation;
 use gpt2_core::ops;
 
-use crate::common::devices;
-
-/// Numbers of both signs that are the same on every device.
-fn numbers<const D: usize>(shape: [usize; D], seed: u64, device: &Device) -> Tensor<D> {
-    let count = shape.iter().product::<usize>() as u64;
-    let number = |at: u64| {
-        let bits = (at + seed * 7_919).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
-        bits as f32 / (1 << 23) as f32 - 1.0
-    };
-    Tensor::from_data(TensorData::new((0..count).map(number).collect::<Vec<_>>(), shape), device)
-}
+use crate::common::{devices, numbers};
 
 fn assert_same<const D: usize>(fast: &Tensor<D>, ordinary: &Tensor<D>, context: &str) {
     assert_eq!(fast.dims(), ordinary.dims(), "{context}");

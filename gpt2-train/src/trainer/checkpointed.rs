@@ -7,29 +7,29 @@
 //! logits of all of them never exist together.
 
 use burn::module::Module;
-use burn::optim::GradientsParams;
 use burn::tensor::{Gradients, Tensor};
 use gpt2_core::model::block::Block;
-use gpt2_core::ops::{self, AttentionBias, DropoutMasks};
+use gpt2_core::ops::{AttentionBias, DropoutMasks};
 use gpt2_core::{Error as CoreError, Gpt2};
 
 use super::sums::GradientSums;
 use crate::Result;
 use crate::data::ClmBatch;
 
-/// Rows of logits that exist at a time. Enough for a product that keeps the cores busy, and for the
+/// Rows of logits that exist at a time, where the head does not see to that itself. Enough for a product that keeps the cores busy, and for the
 /// head's gradient, which each part adds to, to be small change.
 const HEAD_ROWS: usize = 256;
 
 /// Summed loss of a batch divided by `scored`, and its gradients; `model` has leaves of its own.
 ///
-/// Equals the pass over one graph bit for bit where the batch has up to [`HEAD_ROWS`] predictions.
+/// Equals the pass over one graph bit for bit where the batch has up to [`HEAD_ROWS`] predictions or the head holds no
+/// logits.
 pub(super) fn loss_and_gradients(
     model: &Gpt2,
     batch: &ClmBatch,
     scored: usize,
     loss_factor: f64,
-) -> Result<(f64, GradientsParams)> {
+) -> Result<(f64, GradientSums)> {
     let mut sums = GradientSums::new(loss_factor);
     let start = DropoutMasks::new(batch.input.dropout_seed);
     let bias = model.attention_bias(&batch.input);
@@ -46,7 +46,7 @@ pub(super) fn loss_and_gradients(
         sums.add(&model.wte, &mut gradients);
         sums.add(&model.wpe, &mut gradients);
     }
-    Ok((loss / scored as f64, sums.into_params()))
+    Ok((loss / loss_factor, sums))
 }
 
 /// Input of every block with the masks that come next there, and the output of the last one.
@@ -68,7 +68,7 @@ fn forward(
     (inputs, x.inner())
 }
 
-/// Summed loss, and the gradient of what goes into `ln_f`, all of it times `scale`.
+/// Summed loss, and the gradient of what goes into `ln_f`, both times `scale`.
 fn head(
     model: &Gpt2,
     batch: &ClmBatch,
@@ -81,11 +81,12 @@ fn head(
     let hidden = model.ln_f.forward(leaf.clone()).reshape([rows * seq, embd]);
     let hidden = hidden.select(0, batch.positions.clone()); // [scored, embd]
     let (mut loss, mut upstream) = (0.0, Vec::new());
-    let targets = batch.targets.clone().split(HEAD_ROWS, 0);
-    for (part, targets) in hidden.clone().inner().split(HEAD_ROWS, 0).into_iter().zip(targets) {
+    let parts = if model.holds_no_logits(&hidden) { batch.scored } else { HEAD_ROWS };
+    let targets = batch.targets.clone().split(parts, 0);
+    for (part, targets) in hidden.clone().inner().split(parts, 0).into_iter().zip(targets) {
         let part = self::leaf(part);
-        let found = ops::cross_entropy(model.head(part.clone()), targets);
-        let mut gradients = (found.clone() * scale).backward();
+        let found = model.head_loss(part.clone(), targets, scale);
+        let mut gradients = found.clone().backward();
         sums.add(model.lm_head.as_ref().unwrap_or(&model.wte), &mut gradients);
         upstream.push(gradient(&part, &mut gradients));
         loss += f64::from(found.try_into_scalar::<f32>().map_err(CoreError::compute)?);

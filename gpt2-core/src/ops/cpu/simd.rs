@@ -1,21 +1,53 @@
 //! Wide arithmetic in safe code, and the two inner loops that everything here is made of.
 
-use pulp::{Simd, WithSimd};
+use std::any::TypeId;
 
-/// Runs a loop compiled for the widest instructions that this processor has.
+use pulp::{Scalar128b, Simd, WithSimd};
+
+use super::level::{Level, level};
+
+/// Runs a loop compiled for the instructions of this process.
 #[inline]
 pub(super) fn run<O: WithSimd>(loops: O) -> O::Output {
+    run_at(level(), loops)
+}
+
+/// Runs a loop compiled for a level, or for the nearest below it that the processor has.
+#[inline]
+pub(super) fn run_at<O: WithSimd>(level: Level, loops: O) -> O::Output {
+    // Not `pulp::Arch`, which knows the highest level only with a feature that would recompile Burn.
     #[cfg(target_arch = "x86_64")]
     {
-        if let Some(simd) = pulp::x86::V4::try_new() {
+        if level >= Level::Avx512
+            && let Some(simd) = pulp::x86::V4::try_new()
+        {
             return Simd::vectorize(simd, loops);
         }
-        // Not `pulp::Arch`, which knows this level only with a feature that would recompile Burn.
-        if let Some(simd) = pulp::x86::V3::try_new() {
+        if level >= Level::Avx2
+            && let Some(simd) = pulp::x86::V3::try_new()
+        {
             return Simd::vectorize(simd, loops);
         }
     }
-    pulp::Arch::new().dispatch(loops)
+    #[cfg(target_arch = "aarch64")]
+    if level >= Level::Neon
+        && let Some(simd) = pulp::aarch64::Neon::try_new()
+    {
+        return Simd::vectorize(simd, loops);
+    }
+    let _ = level;
+    Simd::vectorize(Scalar128b, loops)
+}
+
+/// `a * b + c`, in one instruction where there is one.
+#[inline(always)]
+pub(super) fn mul_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
+    // Without that instruction a fused product is a call into the C library.
+    if TypeId::of::<S>() == TypeId::of::<Scalar128b>() {
+        simd.add_f32s(simd.mul_f32s(a, b), c)
+    } else {
+        simd.mul_add_e_f32s(a, b, c)
+    }
 }
 
 /// `sums[m][j] = xs[m] . rows[j]`: each row is read once for all of `xs`.
@@ -36,7 +68,7 @@ pub(super) fn dots<S: Simd, const M: usize, const J: usize>(
         for m in 0..M {
             let x = wide_xs[m][at];
             for j in 0..J {
-                sums[m][j] = simd.mul_add_e_f32s(x, row[j], sums[m][j]);
+                sums[m][j] = mul_add(simd, x, row[j], sums[m][j]);
             }
         }
     }
@@ -83,11 +115,30 @@ pub(super) fn add_rows<S: Simd, const M: usize, const K: usize>(
         for m in 0..M {
             let mut sum = sums[m][at];
             for k in 0..K {
-                sum = simd.mul_add_e_f32s(factors[m][k], row[k], sum);
+                sum = mul_add(simd, factors[m][k], row[k], sum);
             }
             sums[m][at] = sum;
         }
     }
+}
+
+/// Numbers that are summed side by side: as many as the widest instructions take.
+const LANES: usize = 16;
+
+/// The sum of `term` over two rows, in an order that is the same for all instructions.
+#[inline(always)]
+pub(super) fn sum_of(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut sums = [0.0; LANES];
+    for (a, b) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
+        for lane in 0..LANES {
+            sums[lane] += term(a[lane], b[lane]);
+        }
+    }
+    let done = a.len() - a.len() % LANES;
+    for (lane, (&a, &b)) in a[done..].iter().zip(&b[done..]).enumerate() {
+        sums[lane] += term(a, b);
+    }
+    sums.iter().sum()
 }
 
 /// `e^x` to within 2 units in the last place, made of what compilers turn into wide instructions.

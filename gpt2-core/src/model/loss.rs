@@ -1,0 +1,83 @@
+//! The loss of next tokens, with the head.
+
+use burn::tensor::{Int, Tensor};
+
+use super::{Gpt2, Gpt2Batch, Kept};
+use crate::ops::{self, TokenTable};
+
+impl Gpt2 {
+    /// Summed negative log-likelihood of the tokens `targets` after `positions`, in nats, times `factor`.
+    ///
+    /// The head is applied to those positions only, and where gradients are wanted they may be computed along
+    /// with the loss: the factor of what is derived belongs in here, not behind it.
+    ///
+    /// # Shapes
+    /// - positions: `[scored]`, rows of the flattened `[batch * seq]`
+    /// - targets: `[scored]`
+    /// - output: `[1]`
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    #[must_use]
+    pub fn loss(
+        &self,
+        batch: &Gpt2Batch,
+        positions: Tensor<1, Int>,
+        targets: Tensor<1, Int>,
+        factor: f64,
+    ) -> Tensor<1> {
+        // A tied table is here for both of its uses, and so may have one gradient for both.
+        let tokens = match &self.lm_head {
+            None => TokenTable::tied(self.wte.weight.val()),
+            Some(_) => self.tokens(),
+        };
+        let table = match &self.lm_head {
+            None => tokens.weight.clone(),
+            Some(head) => head.weight.val(),
+        };
+        let hidden = self.run(batch, tokens, None, &mut Kept::default());
+        ops::linear_cross_entropy(picked(hidden, positions), table, targets, factor)
+    }
+
+    /// As [`loss`](Self::loss) with the factor 1, and how many of the targets are the likeliest token.
+    ///
+    /// # Shapes
+    /// As there; both outputs: `[1]`
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    #[must_use]
+    pub fn loss_and_hits(
+        &self,
+        batch: &Gpt2Batch,
+        positions: Tensor<1, Int>,
+        targets: Tensor<1, Int>,
+    ) -> (Tensor<1>, Tensor<1, Int>) {
+        let hidden = picked(self.hidden(batch), positions);
+        ops::linear_cross_entropy_and_hits(hidden, self.head_table(), targets)
+    }
+
+    /// The part of [`loss`](Self::loss) behind `ln_f`.
+    ///
+    /// # Shapes
+    /// - hidden: `[scored, embd]`
+    /// - targets: `[scored]`
+    /// - output: `[1]`
+    #[must_use]
+    pub fn head_loss(&self, hidden: Tensor<2>, targets: Tensor<1, Int>, factor: f64) -> Tensor<1> {
+        ops::linear_cross_entropy(hidden, self.head_table(), targets, factor)
+    }
+
+    /// Whether [`head_loss`](Self::head_loss) goes over hidden states in parts, so that the logits of all of
+    /// them never exist together.
+    #[must_use]
+    pub fn holds_no_logits(&self, hidden: &Tensor<2>) -> bool {
+        ops::holds_no_logits(hidden, &self.head_table())
+    }
+}
+
+/// The hidden states of some positions.
+fn picked(hidden: Tensor<3>, positions: Tensor<1, Int>) -> Tensor<2> {
+    let [rows, seq, embd] = hidden.dims();
+    hidden.reshape([rows * seq, embd]).select(0, positions)
+}

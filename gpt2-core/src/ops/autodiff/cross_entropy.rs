@@ -1,0 +1,56 @@
+//! Gradients of head and loss, which the forward pass has computed already.
+
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+
+use burn::backend::tensor::IntTensor;
+
+use super::{Recorded, register};
+use crate::ops::fused::{CrossEntropy, FusedKernels};
+
+#[derive(Debug)]
+struct LinearCrossEntropy;
+
+impl<B: FusedKernels> Backward<B, 2> for LinearCrossEntropy {
+    /// The gradients by hidden states and table.
+    type State = [Option<FloatTensor<B>>; 2];
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 2>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let upstream = gradients.consume::<B>(&ops.node);
+        let found = ops.state.map(|found| Some(B::scaled(found?, upstream.clone())));
+        register::<B, _>(
+            gradients,
+            ops.parents.map(|parent| parent.map(|parent| parent.id)),
+            found,
+        );
+    }
+}
+
+pub(super) fn linear_cross_entropy<B: FusedKernels, C: CheckpointStrategy>(
+    hidden: Recorded<B>,
+    table: Recorded<B>,
+    targets: IntTensor<B>,
+    factor: f64,
+) -> (Recorded<B>, IntTensor<B>) {
+    let nodes = [hidden.node(), table.node()];
+    let wanted = [hidden.is_tracked(), table.is_tracked()];
+    let [hidden, table] = [hidden, table].map(|tensor| tensor.into_primitive());
+    match LinearCrossEntropy.prepare::<C>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => {
+            let CrossEntropy { loss, hits, by_hidden, by_table } =
+                B::linear_cross_entropy_with_gradients(hidden, table, targets, factor, wanted);
+            (prep.finish([by_hidden, by_table], loss), hits)
+        }
+        OpsKind::UnTracked(prep) => {
+            let (loss, hits) = B::linear_cross_entropy(hidden, table, targets, factor);
+            (prep.finish(loss), hits)
+        }
+    }
+}

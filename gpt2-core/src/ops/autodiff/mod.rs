@@ -1,0 +1,172 @@
+//! How the fused operations go back: one [`Backward`](burn::backend::autodiff::ops::Backward) a file.
+
+mod alias;
+mod cross_entropy;
+mod dropout;
+mod embedding;
+mod gelu;
+mod layer_norm;
+mod linear;
+mod scores;
+
+use std::ops::Range;
+
+use burn::backend::Autodiff;
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::tensor::{FloatTensor, IntTensor};
+
+use super::AdamWUpdate;
+use super::dropout::Mask;
+use super::fused::{FusedKernels, FusedOps};
+
+impl<B: FusedKernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
+    fn fused_layer_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        layer_norm::layer_norm::<B, C>(x, weight, bias, epsilon)
+    }
+
+    fn fused_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        linear::linear::<B, C>(x, weight, bias)
+    }
+
+    fn linear_residual(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        linear::linear_residual::<B, C>(x, weight, bias, residual)
+    }
+
+    fn linear_gelu(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        linear::linear_gelu::<B, C>(x, weight, bias)
+    }
+
+    fn scores(x: FloatTensor<Self>, table: FloatTensor<Self>) -> FloatTensor<Self> {
+        scores::scores::<B, C>(x, table)
+    }
+
+    fn gelu_tanh(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        gelu::gelu::<B, C>(x)
+    }
+
+    fn dropout(x: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self> {
+        dropout::dropout::<B, C>(x, mask)
+    }
+
+    fn dropout_residual(
+        x: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        mask: Mask,
+    ) -> FloatTensor<Self> {
+        dropout::dropout_residual::<B, C>(x, residual, mask)
+    }
+
+    fn embeddings(
+        tokens: FloatTensor<Self>,
+        positions: FloatTensor<Self>,
+        ids: IntTensor<Self>,
+        places: IntTensor<Self>,
+        after_head: bool,
+    ) -> FloatTensor<Self> {
+        embedding::embedding::<B, C>(tokens, positions, ids, places, after_head)
+    }
+
+    fn alias(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        alias::alias::<B, C>(x)
+    }
+
+    fn linear_cross_entropy(
+        hidden: FloatTensor<Self>,
+        table: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        factor: f64,
+    ) -> (FloatTensor<Self>, IntTensor<Self>) {
+        cross_entropy::linear_cross_entropy::<B, C>(hidden, table, targets, factor)
+    }
+
+    fn attend_in_place(
+        qkv: FloatTensor<Self>,
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        places: Vec<Range<usize>>,
+        factor: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let [qkv, keys, values] = [qkv, keys, values].map(|tensor| tensor.into_primitive());
+        let (output, keys, values) = B::attend_in_place(qkv, keys, values, places, factor);
+        (constant(output), constant(keys), constant(values))
+    }
+
+    fn move_rows(
+        cached: FloatTensor<Self>,
+        from: Vec<usize>,
+        first: usize,
+        filled: usize,
+    ) -> FloatTensor<Self> {
+        constant(B::move_rows(cached.into_primitive(), from, first, filled))
+    }
+
+    fn adamw(
+        value: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        square: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        update: AdamWUpdate,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let [value, mean, square] = [value, mean, square].map(|tensor| tensor.into_primitive());
+        let (value, mean, square) =
+            B::adamw(value, mean, square, gradient.into_primitive(), update);
+        (constant(value), constant(mean), constant(square))
+    }
+
+    fn moment(like: FloatTensor<Self>) -> FloatTensor<Self> {
+        constant(B::moment(like.into_primitive()))
+    }
+
+    fn squared_norm(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        constant(B::squared_norm(x.into_primitive()))
+    }
+
+    fn add_scaled(
+        sum: FloatTensor<Self>,
+        part: FloatTensor<Self>,
+        factor: f32,
+    ) -> FloatTensor<Self> {
+        constant(B::add_scaled(sum.into_primitive(), part.into_primitive(), factor))
+    }
+}
+
+/// A tensor of an autodiff backend, whatever its strategy for memory.
+type Recorded<B> = FloatTensor<Autodiff<B>>;
+
+/// A tensor that nothing is derived by.
+fn constant<B: FusedKernels>(x: FloatTensor<B>) -> Recorded<B> {
+    <Autodiff<B> as burn::backend::AutodiffBackend>::from_inner(x)
+}
+
+/// Hands gradients to the parents that have use for them.
+fn register<B: FusedKernels, const N: usize>(
+    gradients: &mut Gradients,
+    parents: [Option<NodeId>; N],
+    found: [Option<FloatTensor<B>>; N],
+) {
+    for (parent, gradient) in parents.into_iter().zip(found) {
+        if let (Some(parent), Some(gradient)) = (parent, gradient) {
+            gradients.register::<B>(parent, gradient);
+        }
+    }
+}

@@ -1,0 +1,467 @@
+//! Memory for what the kernels compute, used again and again.
+//!
+//! The system gives fresh memory page by page and zeroes each: touching 150 MB the first time takes ten
+//! times as long as filling it. So a large buffer goes back to a pool when the last tensor on it is
+//! dropped, and the next kernel that needs about as much gets it with what stands in it. Large buffers are asked for in
+//! huge pages, of which the first touch costs a quarter, and which save the kernels misses of the page table's cache.
+#![allow(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Debug, Formatter};
+use std::mem::MaybeUninit;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, PoisonError};
+
+use burn::backend::flex::FlexTensor;
+use burn::tensor::{Bytes, DType, Shape, TensorData};
+use cubecl_environment::bytes::{
+    AccessError, AccessPolicy, AllocationController, AllocationProperty,
+};
+use memmap2::{MmapMut, MmapOptions};
+use rayon::prelude::*;
+
+/// Bytes of a line of the processor's cache, at a multiple of which every buffer begins.
+const ALIGNMENT: usize = 64;
+/// Bytes below which the allocator itself is quick: up to here it does not go to the system.
+const POOLED: usize = 128 << 10;
+/// Buffers of the pool have a multiple of these bytes, so that nearly equal requests share them.
+const GRAIN: usize = 64 << 10;
+/// Size of a huge page.
+#[cfg(target_os = "linux")]
+const HUGE: usize = 2 << 20;
+/// Requests through which an idle buffer is kept: more than a micro-batch of the largest model makes.
+const KEPT_REQUESTS: u64 = 1 << 12;
+/// Numbers that one thread writes at a time.
+const CHUNK: usize = 1 << 18;
+
+static POOL: Pool = Pool::new();
+
+/// Gives the buffers that nobody uses back to the system.
+pub(crate) fn release() {
+    POOL.release();
+}
+
+/// Bytes of all buffers of the pool, in use and idle.
+pub(crate) fn reserved() -> usize {
+    POOL.with(|shelves| shelves.lent_bytes + shelves.idle_bytes)
+}
+
+/// Numbers of which a kernel makes a tensor.
+pub(crate) struct Buffer {
+    memory: Memory,
+    len: usize,
+    /// Where the memory goes at the end; `None` for the system.
+    pool: Option<&'static Pool>,
+}
+
+enum Memory {
+    /// Of the allocator; the buffer begins at the first number that is well aligned.
+    Heap { floats: Vec<f32>, first: usize },
+    /// Of the pool.
+    Pages(MmapMut),
+    /// Nothing any more: what was here is the pool's again.
+    Returned,
+}
+
+impl Buffer {
+    /// Room for `len` numbers, which are any: what an earlier user of the memory has left.
+    pub(crate) fn new(len: usize) -> Self {
+        Self::of(&POOL, len).0
+    }
+
+    /// `len` zeros.
+    pub(crate) fn zeroed(len: usize) -> Self {
+        let (mut buffer, is_fresh) = Self::of(&POOL, len);
+        if !is_fresh {
+            buffer.par_chunks_mut(CHUNK).for_each(|chunk| chunk.fill(0.0));
+        }
+        buffer
+    }
+
+    /// `len` zeros for what stays as long as the program, as an optimizer's state: apart from the pool, which does not
+    /// take it for what a step needs.
+    pub(crate) fn lasting(len: usize) -> Self {
+        let bytes = len * size_of::<f32>();
+        let pages = if bytes < POOLED { None } else { map(bytes) };
+        Self { memory: pages.map_or_else(|| Memory::heap(len), Memory::Pages), len, pool: None }
+    }
+
+    /// A tensor that owns this memory.
+    ///
+    /// # Panics
+    /// If `shape` does not have as many elements.
+    pub(crate) fn into_tensor(self, shape: impl Into<Shape>) -> FlexTensor {
+        let shape = shape.into();
+        assert_eq!(shape.num_elements(), self.len, "a tensor needs all numbers of its buffer");
+        let bytes = self.len * size_of::<f32>();
+        // SAFETY: the memory of a buffer is always initialized, and has at least these bytes. `Bytes` is `Send` and
+        // `Sync`, and so is what it owns here.
+        let bytes = unsafe { Bytes::from_controller(Box::new(self), bytes) };
+        FlexTensor::from_data(TensorData::from_bytes(bytes, shape, DType::F32))
+    }
+
+    /// A buffer, and whether its memory is fresh and therefore zero.
+    fn of(pool: &'static Pool, len: usize) -> (Self, bool) {
+        let bytes = len * size_of::<f32>();
+        let found = if bytes < POOLED { None } else { pool.take(bytes.next_multiple_of(GRAIN)) };
+        let (memory, is_fresh) = found.map_or_else(
+            || (Memory::heap(len), true),
+            |(pages, is_fresh)| (Memory::Pages(pages), is_fresh),
+        );
+        (Self { memory, len, pool: Some(pool) }, is_fresh)
+    }
+}
+
+impl Memory {
+    fn heap(len: usize) -> Self {
+        let floats = vec![0.0; len + ALIGNMENT / size_of::<f32>() - 1];
+        let first = floats.as_ptr().align_offset(ALIGNMENT).min(floats.len() - len);
+        Self::Heap { floats, first }
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        let (floats, first) = match &self.memory {
+            Memory::Heap { floats, first } => (&floats[..], *first),
+            Memory::Pages(pages) => (bytemuck::cast_slice(pages), 0),
+            Memory::Returned => (&[][..], 0),
+        };
+        &floats[first..first + self.len]
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        let (floats, first) = match &mut self.memory {
+            Memory::Heap { floats, first } => (&mut floats[..], *first),
+            Memory::Pages(pages) => (bytemuck::cast_slice_mut(pages), 0),
+            Memory::Returned => (&mut [][..], 0),
+        };
+        &mut floats[first..first + self.len]
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let Memory::Pages(pages) = std::mem::replace(&mut self.memory, Memory::Returned) {
+            match self.pool {
+                Some(pool) => pool.give(pages),
+                None => drop(pages),
+            }
+        }
+    }
+}
+
+impl Debug for Buffer {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Buffer of {} numbers", self.len)
+    }
+}
+
+impl AllocationController for Buffer {
+    fn alloc_align(&self) -> usize {
+        ALIGNMENT
+    }
+
+    fn property(&self) -> AllocationProperty {
+        AllocationProperty::Other
+    }
+
+    fn memory(&self, _: AccessPolicy) -> Result<&[MaybeUninit<u8>], AccessError> {
+        let bytes: &[u8] = bytemuck::cast_slice(self);
+        // SAFETY: the same bytes for the same time, of a type that allows more of them.
+        Ok(unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len()) })
+    }
+
+    unsafe fn memory_mut(
+        &mut self,
+        _: AccessPolicy,
+    ) -> Result<&mut [MaybeUninit<u8>], AccessError> {
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(self);
+        // SAFETY: the same bytes for the same time; the caller writes initialized ones only.
+        Ok(unsafe { std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len()) })
+    }
+
+    fn capacity(&self) -> usize {
+        self.len * size_of::<f32>()
+    }
+
+    /// A copy of its own, as is made before the first write to a tensor that several hold.
+    fn duplicate(&self) -> Option<Box<dyn AllocationController>> {
+        let mut copy = match self.pool {
+            Some(pool) => Self::of(pool, self.len).0,
+            None => Self::lasting(self.len),
+        };
+        copy.par_chunks_mut(CHUNK)
+            .zip(self.par_chunks(CHUNK))
+            .for_each(|(copy, own)| copy.copy_from_slice(own));
+        Some(Box::new(copy))
+    }
+}
+
+/// Buffers that wait for their next user.
+///
+/// What is idle and what is lent are never together more than one and a half times what was once lent at the same
+/// time, and nothing stays idle through [`KEPT_REQUESTS`]: what waited longest goes.
+struct Pool(Mutex<Shelves>);
+
+struct Shelves {
+    /// By size and the number of the request before which it came back.
+    idle: BTreeMap<(usize, u64), MmapMut>,
+    /// The same keys by age: number to size.
+    ages: BTreeMap<u64, usize>,
+    /// Number of requests and returns so far.
+    clock: u64,
+    idle_bytes: usize,
+    lent_bytes: usize,
+    most_lent: usize,
+}
+
+impl Pool {
+    const fn new() -> Self {
+        Self(Mutex::new(Shelves {
+            idle: BTreeMap::new(),
+            ages: BTreeMap::new(),
+            clock: 0,
+            idle_bytes: 0,
+            lent_bytes: 0,
+            most_lent: 0,
+        }))
+    }
+
+    /// At least so many bytes, and whether they are fresh; `None` where the system has none.
+    fn take(&self, bytes: usize) -> Option<(MmapMut, bool)> {
+        if let Some(pages) = self.with(|shelves| shelves.take(bytes)) {
+            return Some((pages, false));
+        }
+        let pages = map(bytes)?;
+        // What no longer has a place is unmapped where it does not hold up the others.
+        drop(self.with(|shelves| {
+            shelves.lend(pages.len());
+            shelves.trim()
+        }));
+        Some((pages, true))
+    }
+
+    fn give(&self, pages: MmapMut) {
+        drop(self.with(|shelves| {
+            shelves.give(pages);
+            shelves.trim()
+        }));
+    }
+
+    fn release(&self) {
+        drop(self.with(|shelves| {
+            shelves.most_lent = shelves.lent_bytes;
+            shelves.idle_bytes = 0;
+            shelves.ages.clear();
+            std::mem::take(&mut shelves.idle)
+        }));
+    }
+
+    /// No state is left half changed by a panic, so a poisoned lock is as good as another.
+    fn with<T>(&self, work: impl FnOnce(&mut Shelves) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Shelves {
+    /// The smallest that is enough and not much more, and of those the one used last, which caches may still hold.
+    fn take(&mut self, bytes: usize) -> Option<MmapMut> {
+        self.clock += 1;
+        let most = bytes + bytes / 8;
+        let (&(size, _), _) = self.idle.range((bytes, 0)..=(most, u64::MAX)).next()?;
+        let (&key, _) = self.idle.range((size, 0)..=(size, u64::MAX)).next_back()?;
+        let pages = self.remove(key)?;
+        self.lend(size);
+        Some(pages)
+    }
+
+    fn give(&mut self, pages: MmapMut) {
+        self.clock += 1;
+        let size = pages.len();
+        self.lent_bytes -= size;
+        self.idle_bytes += size;
+        self.ages.insert(self.clock, size);
+        self.idle.insert((size, self.clock), pages);
+    }
+
+    fn lend(&mut self, size: usize) {
+        self.lent_bytes += size;
+        self.most_lent = self.most_lent.max(self.lent_bytes);
+    }
+
+    fn remove(&mut self, key: (usize, u64)) -> Option<MmapMut> {
+        let pages = self.idle.remove(&key)?;
+        self.ages.remove(&key.1);
+        self.idle_bytes -= key.0;
+        Some(pages)
+    }
+
+    /// Takes out what is too much or has waited too long.
+    fn trim(&mut self) -> Vec<MmapMut> {
+        let most = self.most_lent + self.most_lent / 2;
+        let mut out = Vec::new();
+        while let Some((&since, &size)) = self.ages.first_key_value() {
+            let is_stale = self.clock - since > 2 * KEPT_REQUESTS;
+            if !is_stale && self.lent_bytes + self.idle_bytes <= most {
+                break;
+            }
+            out.extend(self.remove((size, since)));
+        }
+        out
+    }
+}
+
+/// Fresh zeroed memory of the system; `None` where it has none.
+fn map(bytes: usize) -> Option<MmapMut> {
+    let pages = MmapOptions::new().len(bytes).map_anon().ok()?;
+    #[cfg(target_os = "linux")]
+    if bytes >= HUGE {
+        // Without huge pages all is as before, but slower.
+        let _ = pages.advise(memmap2::Advice::HugePage);
+    }
+    Some(pages)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEN: usize = 1 << 16;
+
+    fn pool() -> &'static Pool {
+        Box::leak(Box::new(Pool::new()))
+    }
+
+    fn idle(pool: &Pool) -> usize {
+        pool.with(|shelves| {
+            assert_eq!(shelves.idle.keys().map(|key| key.0).sum::<usize>(), shelves.idle_bytes);
+            assert_eq!(shelves.idle.len(), shelves.ages.len());
+            shelves.idle_bytes
+        })
+    }
+
+    #[test]
+    fn memory_comes_back_when_the_last_tensor_is_dropped_and_is_used_again() {
+        let pool = pool();
+        let (mut buffer, is_fresh) = Buffer::of(pool, LEN);
+        assert!(is_fresh && buffer.iter().all(|&x| x == 0.0));
+        buffer.fill(3.0);
+        let place = buffer.as_ptr();
+        let tensor = buffer.into_tensor([2, LEN / 2]);
+        let second = tensor.clone();
+        drop(tensor);
+        assert_eq!(idle(pool), 0);
+        drop(second);
+        assert_eq!(idle(pool), 4 * LEN);
+        // A little less is served from it as well; much less, or more, is not.
+        let (less, is_fresh) = Buffer::of(pool, LEN - 100);
+        assert!(!is_fresh && less.as_ptr() == place && less[0] == 3.0);
+        assert_eq!(less.len(), LEN - 100);
+        drop(less);
+        assert!(Buffer::of(pool, LEN / 2).1);
+        assert!(Buffer::of(pool, LEN * 2).1);
+    }
+
+    #[test]
+    fn zeroed_means_zero_whatever_stood_there() {
+        for len in [0, 1, 100, LEN, 3 * LEN + 1] {
+            Buffer::new(len).fill(7.0);
+            assert!(Buffer::zeroed(len).iter().all(|&x| x == 0.0));
+        }
+    }
+
+    #[test]
+    fn buffers_begin_at_a_line_of_the_cache() {
+        for len in [1, 17, 1000, LEN, LEN + 1, 1 << 20] {
+            assert_eq!(Buffer::new(len).as_ptr() as usize % ALIGNMENT, 0, "{len}");
+        }
+    }
+
+    #[test]
+    fn a_shared_tensor_is_copied_before_it_is_written_to() {
+        for len in [10, LEN] {
+            let pool = pool();
+            let (mut buffer, _) = Buffer::of(pool, len);
+            buffer.fill(1.0);
+            let first = buffer.into_tensor([len]);
+            let mut second = first.clone();
+            second.storage_mut::<f32>().fill(2.0);
+            assert!(first.storage::<f32>().iter().all(|&x| x == 1.0));
+            assert!(second.storage::<f32>().iter().all(|&x| x == 2.0));
+            assert_ne!(first.storage::<f32>().as_ptr(), second.storage::<f32>().as_ptr());
+            // Alone it is written to where it lies, and its values come out whole.
+            let place = second.storage::<f32>().as_ptr();
+            second.storage_mut::<f32>()[len - 1] = 5.0;
+            assert_eq!(second.storage::<f32>().as_ptr(), place);
+            let values = second.into_data().try_into_vec::<f32>().unwrap();
+            assert_eq!((values.len(), values[0], values[len - 1]), (len, 2.0, 5.0));
+            drop(first);
+            assert_eq!(pool.with(|shelves| shelves.lent_bytes), 0);
+        }
+    }
+
+    #[test]
+    fn the_pool_does_not_grow_with_the_sizes_that_it_has_seen() {
+        let pool = pool();
+        for size in 1..200 {
+            drop([LEN * size, LEN * (200 - size)].map(|len| Buffer::of(pool, len).0));
+            let most = pool.with(|shelves| shelves.most_lent);
+            // A buffer may be larger than what it is lent for.
+            assert!((200 * 4 * LEN..=225 * 4 * LEN).contains(&most), "{most}");
+            let idle = idle(pool);
+            assert!((200 * 4 * LEN..=most + most / 2).contains(&idle), "{idle} of {most}");
+        }
+        pool.release();
+        assert_eq!(idle(pool), 0);
+    }
+
+    #[test]
+    fn a_buffer_that_nobody_asks_for_is_given_back() {
+        let pool = pool();
+        drop([Buffer::of(pool, 64 * LEN), Buffer::of(pool, LEN)]);
+        assert_eq!(idle(pool), 65 * 4 * LEN);
+        for _ in 0..KEPT_REQUESTS + 2 {
+            assert!(!Buffer::of(pool, LEN).1);
+        }
+        assert_eq!(idle(pool), 4 * LEN);
+    }
+
+    #[test]
+    fn threads_never_share_a_buffer_and_steps_do_not_grow_the_pool() {
+        let pool = pool();
+        let step = |thread: usize| {
+            let mut held: Vec<FlexTensor> = Vec::new();
+            for at in 0..200 {
+                let len = LEN + (at * 7 + thread) % 5 * LEN / 2;
+                let mark = (1000 * thread + at) as f32;
+                let (mut buffer, _) = Buffer::of(pool, len);
+                buffer.fill(mark);
+                held.push(buffer.into_tensor([len]));
+                if held.len() > 3 {
+                    let oldest = held.remove(0);
+                    let values = oldest.storage::<f32>();
+                    assert!(values.iter().all(|&x| x == values[0]));
+                    assert_eq!(values[0], mark - 3.0);
+                }
+            }
+        };
+        let run = || {
+            std::thread::scope(|scope| {
+                (0..4).for_each(|thread| {
+                    scope.spawn(move || step(thread));
+                });
+            });
+            idle(pool)
+        };
+        let most = |pool: &Pool| pool.with(|shelves| shelves.most_lent);
+        for _ in 0..3 {
+            assert!(run() <= most(pool) + most(pool) / 2);
+        }
+        assert_eq!(pool.with(|shelves| shelves.lent_bytes), 0);
+    }
+}

@@ -1,0 +1,201 @@
+//! Operations that do in one pass what ordinary ones do in several, on the backends that have them.
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Backend, backend_extension};
+use burn::tensor::{DType, Device, Tensor};
+
+use super::AdamWUpdate;
+use super::dropout::Mask;
+
+/// Environment variable that says `plain` where ordinary operations are wanted.
+const SWITCH: &str = "GPT2_OPS";
+
+/// Whether a tensor is one that the fused operations take: `f32`, on `flex`, with gradients or without.
+///
+/// All of them are passed over where the environment says `GPT2_OPS=plain`, which is read once.
+pub(super) fn is_ours<const D: usize>(x: &Tensor<D>) -> bool {
+    static IS_ON: OnceLock<bool> = OnceLock::new();
+    x.dtype() == DType::F32
+        && x.device() == Device::flex()
+        && *IS_ON.get_or_init(|| std::env::var(SWITCH).map_or(true, |ops| ops != "plain"))
+}
+
+/// The operations, on tensors as the backend holds them.
+///
+/// The functions of the module above say what each computes; their bodies are the reference. On an autodiff
+/// backend all but those of a cache record how to go back, by [`FusedKernels`].
+#[backend_extension(Flex, Autodiff)]
+pub trait FusedOps: Backend {
+    /// Layer normalization over the last axis.
+    fn fused_layer_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self>;
+
+    /// `x @ weight + bias`.
+    fn fused_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// `x @ weight + bias + residual`.
+    fn linear_residual(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// `gelu(x @ weight + bias)`, of the tanh form.
+    fn linear_gelu(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// `x @ table^T`.
+    fn scores(x: FloatTensor<Self>, table: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// `gelu(x)`, of the tanh form.
+    fn gelu_tanh(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Dropout with the mask of a key.
+    fn dropout(x: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self>;
+
+    /// `dropout(x) + residual`.
+    fn dropout_residual(
+        x: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        mask: Mask,
+    ) -> FloatTensor<Self>;
+
+    /// Rows of two tables, added. `after_head` says that `tokens` is an [`alias`](Self::alias) that the head
+    /// has used as well, so that there is a gradient to add to.
+    fn embeddings(
+        tokens: FloatTensor<Self>,
+        positions: FloatTensor<Self>,
+        ids: IntTensor<Self>,
+        places: IntTensor<Self>,
+        after_head: bool,
+    ) -> FloatTensor<Self>;
+
+    /// The tensor itself, in a node of its own: gradients of what uses it meet there first.
+    fn alias(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Summed cross-entropy of `hidden @ table^T` times a factor, and the number of hits.
+    fn linear_cross_entropy(
+        hidden: FloatTensor<Self>,
+        table: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        factor: f64,
+    ) -> (FloatTensor<Self>, IntTensor<Self>);
+
+    /// Writes keys and values into the cache, then attends; gives output, keys and values. Records nothing.
+    fn attend_in_place(
+        qkv: FloatTensor<Self>,
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        places: Vec<Range<usize>>,
+        factor: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Writes rows of the cache over others. Records nothing.
+    fn move_rows(
+        cached: FloatTensor<Self>,
+        from: Vec<usize>,
+        first: usize,
+        filled: usize,
+    ) -> FloatTensor<Self>;
+
+    /// A step of AdamW where the tensors lie; gives value, mean and mean of squares. Records nothing.
+    fn adamw(
+        value: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        square: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        update: AdamWUpdate,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Zeros of the shape of a tensor, for a moment of AdamW.
+    fn moment(like: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Sum of squares, an f64 `[1]`. Records nothing.
+    fn squared_norm(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// `sum + factor * part`, where `sum` lies. Records nothing.
+    fn add_scaled(
+        sum: FloatTensor<Self>,
+        part: FloatTensor<Self>,
+        factor: f32,
+    ) -> FloatTensor<Self>;
+}
+
+/// What the backward passes are made of, on a backend without gradients.
+pub trait FusedKernels: FusedOps {
+    /// Gradients of input, weight and bias of [`FusedOps::fused_layer_norm`].
+    fn fused_layer_norm_backward(
+        upstream: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> [FloatTensor<Self>; 3];
+
+    /// `x @ weight`.
+    fn product(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// `x^T @ upstream`, over all axes but the last: the gradient of a weight.
+    fn weight_gradient(x: FloatTensor<Self>, upstream: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Sums over all axes but the last: the gradient of a bias.
+    fn bias_gradient(upstream: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// `x @ weight + bias`, and GELU of it.
+    fn linear_gelu_with_input(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// `upstream` times the derivative of GELU at `x`.
+    fn gelu_tanh_backward(upstream: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Adds rows of `upstream` to the rows `indices` of a table, which has `rows` of zeros where none is given.
+    fn scatter_add(
+        table: Option<FloatTensor<Self>>,
+        rows: usize,
+        indices: IntTensor<Self>,
+        upstream: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// Loss and hits of [`FusedOps::linear_cross_entropy`], and the gradients by `hidden` and `table` that are
+    /// wanted.
+    fn linear_cross_entropy_with_gradients(
+        hidden: FloatTensor<Self>,
+        table: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        factor: f64,
+        wanted: [bool; 2],
+    ) -> CrossEntropy<Self>;
+
+    /// `x * upstream`, where `upstream` is one number.
+    fn scaled(x: FloatTensor<Self>, upstream: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// What [`FusedKernels::linear_cross_entropy_with_gradients`] finds.
+#[derive(Debug, Clone)]
+pub struct CrossEntropy<B: Backend> {
+    /// The loss times the factor, `[1]`.
+    pub loss: FloatTensor<B>,
+    /// Rows whose largest logit is at the target, `[1]`.
+    pub hits: IntTensor<B>,
+    /// Gradient by the hidden states.
+    pub by_hidden: Option<FloatTensor<B>>,
+    /// Gradient by the table.
+    pub by_table: Option<FloatTensor<B>>,
+}
