@@ -8,18 +8,45 @@ use burn::backend::{Backend, backend_extension};
 use burn::tensor::{DType, Device, Tensor};
 
 use super::dropout::Mask;
+use crate::{Error, Result};
 
-/// Environment variable that says `plain` where ordinary operations are wanted.
-const SWITCH: &str = "GPT2_OPS";
+/// The environment variable that turns them off.
+const VARIABLE: &str = "GPT2_OPS";
 
 /// Whether a tensor is one that the fused operations take: `f32`, on `flex`, with gradients or without.
 ///
-/// All of them are passed over where the environment says `GPT2_OPS=plain`, which is read once.
+/// The one place that decides between them and the ordinary ones. `GPT2_OPS=plain` passes them all over.
 pub(super) fn is_ours<const D: usize>(x: &Tensor<D>) -> bool {
-    static IS_ON: OnceLock<bool> = OnceLock::new();
-    x.dtype() == DType::F32
-        && x.device() == Device::flex()
-        && *IS_ON.get_or_init(|| std::env::var(SWITCH).map_or(true, |ops| ops != "plain"))
+    x.dtype() == DType::F32 && x.device() == Device::flex() && are_on()
+}
+
+/// What the environment of this process asks for, which is read once.
+fn are_on() -> bool {
+    static ARE_ON: OnceLock<bool> = OnceLock::new();
+    *ARE_ON.get_or_init(|| check().unwrap_or(true))
+}
+
+/// Whether `GPT2_OPS` asks for the fused operations.
+///
+/// # Errors
+/// [`Error::Environment`] where it has another value than `fused` or `plain`.
+pub(crate) fn check() -> Result<bool> {
+    match std::env::var_os(VARIABLE) {
+        Some(name) => named(&name.to_string_lossy()),
+        None => Ok(true),
+    }
+}
+
+fn named(name: &str) -> Result<bool> {
+    match name {
+        "fused" => Ok(true),
+        "plain" => Ok(false),
+        _ => Err(Error::Environment {
+            variable: VARIABLE,
+            found: name.to_string(),
+            expected: "fused or plain".to_string(),
+        }),
+    }
 }
 
 /// The operations, on tensors as the backend holds them.
@@ -175,4 +202,16 @@ pub struct CrossEntropy<B: Backend> {
     pub by_hidden: Option<FloatTensor<B>>,
     /// Gradient by the table.
     pub by_table: Option<FloatTensor<B>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_switch_has_two_positions() {
+        assert!(named("fused").unwrap() && !named("plain").unwrap());
+        let error = named("off").unwrap_err().to_string();
+        assert_eq!(error, "GPT2_OPS is `off`, expected fused or plain");
+    }
 }

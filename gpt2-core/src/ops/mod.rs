@@ -35,10 +35,11 @@ pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_activated, linear_residual, scores};
 pub use rows::move_rows;
 
-/// Whether the instructions that the environment asks for are there.
+/// Whether what the environment asks of the operations means something here.
 #[cfg(feature = "flex")]
-pub(crate) fn check_instructions() -> crate::Result<()> {
-    cpu::level::check().map(drop)
+pub(crate) fn check_environment() -> crate::Result<()> {
+    cpu::level::check()?;
+    fused::check().map(drop)
 }
 
 /// Gives memory back that operations have kept for their next call: after a run, say, in a program that goes on.
