@@ -11,11 +11,6 @@ use {
     burn::backend::Dispatch,
 };
 
-/// New tokens of a row up to which attention goes over the cache where it lies: more than are
-/// guessed at a time.
-#[cfg(feature = "flex")]
-const FEW_TOKENS: usize = 32;
-
 /// Score of a key that a query must not see.
 ///
 /// Finite, as in `transformers`: a row that may see nothing (padding) then gets uniform
@@ -131,11 +126,11 @@ pub fn attention(
     Attended { output: probabilities.clone().matmul(value), probabilities }
 }
 
-/// Whether [`attend_in_place`] takes the tokens of `x`, `[rows, seq, any]`.
+/// Whether [`attend_in_place`] takes tokens like `x`, `[rows, seq, any]`.
 #[must_use]
 pub fn attends_in_place(x: &Tensor<3>) -> bool {
     #[cfg(feature = "flex")]
-    return x.dims()[1] <= FEW_TOKENS && !x.is_autodiff() && fused::is_ours(x);
+    return !x.is_autodiff() && fused::is_ours(x);
     #[cfg(not(feature = "flex"))]
     {
         let _ = x;
@@ -143,7 +138,7 @@ pub fn attends_in_place(x: &Tensor<3>) -> bool {
     }
 }
 
-/// Attention of a few tokens that follow what was read, without a copy, a mask or anything else
+/// Attention of tokens that follow what was read, without a copy, a mask or anything else
 /// that grows with the length of the text. Equals [`attention`] behind the writes.
 ///
 /// The tokens of row `r` go to `places[r]`, the others of the row are padding and give 0. Each sees

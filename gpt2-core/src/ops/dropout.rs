@@ -43,8 +43,15 @@ pub struct Mask {
 }
 
 impl Mask {
-    fn new(key: u64, p: f64) -> Self {
+    pub(super) fn new(key: u64, p: f64) -> Self {
         Self { key, threshold: (p * 2f64.powi(32)) as u32, scale: (1.0 / (1.0 - p)) as f32 }
+    }
+
+    /// The mask's element at a place: 0 or `1 / (1 - p)`.
+    #[inline(always)]
+    pub(super) fn at(self, place: u64) -> f32 {
+        let bits = hash(self.key.wrapping_add(place / 2)) >> (32 * (place % 2));
+        if bits as u32 >= self.threshold { self.scale } else { 0.0 }
     }
 
     /// The mask's elements from an even place on: 0 or `1 / (1 - p)`.

@@ -7,6 +7,7 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, backend_extension};
 use burn::tensor::{DType, Device, Tensor};
 
+use super::AdamWUpdate;
 use super::dropout::Mask;
 use crate::{Error, Result};
 
@@ -137,6 +138,28 @@ pub trait FusedOps: Backend {
         from: Vec<usize>,
         first: usize,
         filled: usize,
+    ) -> FloatTensor<Self>;
+
+    /// A step of AdamW where the tensors lie; gives value, mean and mean of squares. Records nothing.
+    fn adamw(
+        value: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        square: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        update: AdamWUpdate,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Zeros of the shape of a tensor, for a moment of AdamW.
+    fn moment(like: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Sum of squares, an f64 `[1]`. Records nothing.
+    fn squared_norm(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// `sum + factor * part`, where `sum` lies. Records nothing.
+    fn add_scaled(
+        sum: FloatTensor<Self>,
+        part: FloatTensor<Self>,
+        factor: f32,
     ) -> FloatTensor<Self>;
 }
 

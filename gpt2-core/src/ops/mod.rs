@@ -6,6 +6,7 @@
 //! bodies alone.
 
 mod activation;
+mod adamw;
 mod attention;
 #[cfg(feature = "flex")]
 mod autodiff;
@@ -22,6 +23,7 @@ pub mod plain;
 mod rows;
 
 pub use activation::activate;
+pub use adamw::{AdamWUpdate, adamw, add_scaled, squared_norm};
 pub use attention::{
     Attended, AttentionBias, AttentionScale, attend_in_place, attends_in_place, attention,
 };
@@ -49,4 +51,13 @@ pub(crate) fn check_environment() -> crate::Result<()> {
 pub fn release_memory() {
     #[cfg(feature = "flex")]
     cpu::memory::release();
+}
+
+/// Bytes of the buffers that [`release_memory`] is about, in use and idle.
+#[must_use]
+pub fn reserved_memory() -> usize {
+    #[cfg(feature = "flex")]
+    return cpu::memory::reserved();
+    #[cfg(not(feature = "flex"))]
+    0
 }

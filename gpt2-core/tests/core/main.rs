@@ -8,3 +8,4 @@ mod locate;
 mod lora;
 mod model;
 mod ops;
+mod optimizer_ops;

@@ -7,7 +7,6 @@
 //! logits of all of them never exist together.
 
 use burn::module::Module;
-use burn::optim::GradientsParams;
 use burn::tensor::{Gradients, Tensor};
 use gpt2_core::model::block::Block;
 use gpt2_core::ops::{AttentionBias, DropoutMasks};
@@ -30,7 +29,7 @@ pub(super) fn loss_and_gradients(
     batch: &ClmBatch,
     scored: usize,
     loss_factor: f64,
-) -> Result<(f64, GradientsParams)> {
+) -> Result<(f64, GradientSums)> {
     let mut sums = GradientSums::new(loss_factor);
     let start = DropoutMasks::new(batch.input.dropout_seed);
     let bias = model.attention_bias(&batch.input);
@@ -47,7 +46,7 @@ pub(super) fn loss_and_gradients(
         sums.add(&model.wte, &mut gradients);
         sums.add(&model.wpe, &mut gradients);
     }
-    Ok((loss / loss_factor, sums.into_params()))
+    Ok((loss / loss_factor, sums))
 }
 
 /// Input of every block with the masks that come next there, and the output of the last one.

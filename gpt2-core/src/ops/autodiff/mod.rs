@@ -17,6 +17,7 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 
+use super::AdamWUpdate;
 use super::dropout::Mask;
 use super::fused::{FusedKernels, FusedOps};
 
@@ -117,6 +118,35 @@ impl<B: FusedKernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         filled: usize,
     ) -> FloatTensor<Self> {
         constant(B::move_rows(cached.into_primitive(), from, first, filled))
+    }
+
+    fn adamw(
+        value: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        square: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        update: AdamWUpdate,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let [value, mean, square] = [value, mean, square].map(|tensor| tensor.into_primitive());
+        let (value, mean, square) =
+            B::adamw(value, mean, square, gradient.into_primitive(), update);
+        (constant(value), constant(mean), constant(square))
+    }
+
+    fn moment(like: FloatTensor<Self>) -> FloatTensor<Self> {
+        constant(B::moment(like.into_primitive()))
+    }
+
+    fn squared_norm(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        constant(B::squared_norm(x.into_primitive()))
+    }
+
+    fn add_scaled(
+        sum: FloatTensor<Self>,
+        part: FloatTensor<Self>,
+        factor: f32,
+    ) -> FloatTensor<Self> {
+        constant(B::add_scaled(sum.into_primitive(), part.into_primitive(), factor))
     }
 }
 

@@ -6,16 +6,21 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::TensorData;
 
-use super::attention::Shape;
+use super::attention::{cached, decode};
 use super::cross_entropy::{Found, Head, Wanted};
 use super::gemm::{Into, Matrix, multiply, multiply_then};
 use super::memory::Buffer;
-use super::{activation, attention, dropout, embedding, layer_norm, linear, rows, sums};
+use super::{activation, adamw, dropout, embedding, layer_norm, linear, rows, sums};
+use crate::ops::AdamWUpdate;
 use crate::ops::dropout::Mask;
 use crate::ops::fused::{CrossEntropy, FusedKernels, FusedOps};
 
 /// Rows up to which a matrix is read faster than it is rearranged.
 const FEW_ROWS: usize = 16;
+
+/// New tokens of a row up to which attention takes them one by one: more than are guessed at a
+/// time.
+const FEW_TOKENS: usize = 32;
 
 impl FusedOps for Flex {
     fn fused_layer_norm(
@@ -151,10 +156,10 @@ impl FusedOps for Flex {
         let shape = extents(&keys, extent(&qkv, 1));
         let new = floats(&qkv);
         // Copies only where somebody else holds the cache as well.
-        attention::write(new, 1, &places, shape, keys.storage_mut());
-        attention::write(new, 2, &places, shape, values.storage_mut());
-        let output =
-            attention::attend(new, keys.storage(), values.storage(), &places, shape, factor);
+        decode::write(new, 1, &places, shape, keys.storage_mut());
+        decode::write(new, 2, &places, shape, values.storage_mut());
+        let attend = if shape.seq <= FEW_TOKENS { decode::attend } else { cached::attend };
+        let output = attend(new, keys.storage(), values.storage(), &places, shape, factor);
         let embd = shape.heads * shape.head_dim;
         (tensor(output, vec![places.len(), shape.seq, embd]), keys, values)
     }
@@ -168,6 +173,33 @@ impl FusedOps for Flex {
         let shape = extents(&cached, 1);
         rows::move_rows(cached.storage_mut(), &from, first, filled, shape);
         cached
+    }
+
+    fn adamw(
+        mut value: FlexTensor,
+        mut mean: FlexTensor,
+        mut square: FlexTensor,
+        gradient: FlexTensor,
+        update: AdamWUpdate,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let [values, means, squares] = [&mut value, &mut mean, &mut square].map(floats_mut);
+        adamw::adamw(values, means, squares, floats(&gradient.to_contiguous()), &update);
+        (value, mean, square)
+    }
+
+    fn moment(like: FlexTensor) -> FlexTensor {
+        let shape = like.layout().shape().clone();
+        Buffer::lasting(shape.num_elements()).into_tensor(shape)
+    }
+
+    fn squared_norm(x: FlexTensor) -> FlexTensor {
+        let sum = adamw::squared_norm(floats(&x.to_contiguous()));
+        FlexTensor::from_data(TensorData::new(vec![sum], [1]))
+    }
+
+    fn add_scaled(mut sum: FlexTensor, part: FlexTensor, factor: f32) -> FlexTensor {
+        adamw::add_scaled(floats_mut(&mut sum), floats(&part.to_contiguous()), factor);
+        sum
     }
 }
 
@@ -308,9 +340,9 @@ fn add(piece: &mut [f32], other: &[f32]) {
 }
 
 /// Extents of a cache, for `seq` new tokens.
-fn extents(cached: &FlexTensor, seq: usize) -> Shape {
+fn extents(cached: &FlexTensor, seq: usize) -> decode::Shape {
     let extent = |axis| extent(cached, axis);
-    Shape { heads: extent(1), capacity: extent(2), head_dim: extent(3), seq }
+    decode::Shape { heads: extent(1), capacity: extent(2), head_dim: extent(3), seq }
 }
 
 fn extent(tensor: &FlexTensor, axis: usize) -> usize {
@@ -343,6 +375,18 @@ fn floats(tensor: &FlexTensor) -> &[f32] {
 fn own(tensor: &mut FlexTensor) -> Option<&mut [f32]> {
     let (start, end) = tensor.layout().contiguous_offsets()?;
     Some(&mut tensor.try_storage_mut()?[start..end])
+}
+
+/// The numbers of a tensor, to be changed: where they lie if they lie in order and nobody else holds
+/// them, else of a copy.
+fn floats_mut(tensor: &mut FlexTensor) -> &mut [f32] {
+    if tensor.as_slice::<f32>().is_none() {
+        *tensor = tensor.to_contiguous();
+    }
+    match tensor.layout().contiguous_offsets() {
+        Some((start, end)) => &mut tensor.storage_mut()[start..end],
+        None => unreachable!("the tensor was made contiguous"),
+    }
 }
 
 /// The tensor in memory of its own.

@@ -4,6 +4,8 @@
 //! them. They read tensors where they lie in memory.
 
 mod activation;
+mod adamw;
+#[allow(dead_code)] // The callers of its way back come with the gradients.
 mod attention;
 mod cross_entropy;
 mod dropout;
@@ -14,7 +16,9 @@ mod layer_norm;
 pub(crate) mod level;
 mod linear;
 pub(crate) mod memory;
+mod output;
 mod parallel;
 mod rows;
 mod simd;
 mod sums;
+mod tile;

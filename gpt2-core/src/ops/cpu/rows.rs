@@ -1,6 +1,6 @@
 //! Rows of a cache that change places.
 
-use super::attention::Shape;
+use super::attention::decode::Shape;
 
 /// Places that are copied at a time, so that no memory grows with the text.
 const BLOCK: usize = 16;

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::output::Output;
-use crate::ops::cpu::simd::{mul_add, run};
+use crate::ops::cpu::output::Output;
+use crate::ops::cpu::simd::run;
+use crate::ops::cpu::tile::add_products;
 
 /// Extents of a tile.
 #[derive(Clone, Copy)]
@@ -82,34 +83,15 @@ impl AddBlock<'_> {
         {
             let columns = column..columns.end.min(column + width);
             for (row, left) in rows.clone().step_by(ROWS).zip(left.chunks_exact(ROWS * depth)) {
-                let sums = tile::<S, ROWS, VECTORS>(simd, left, right);
+                let left = left.chunks_exact(ROWS).map(|left| std::array::from_fn(|at| left[at]));
+                let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+                add_products(simd, left, right, &mut sums);
                 for (row, sums) in (row..rows.end.min(row + ROWS)).zip(&sums) {
                     put(simd, sums, self.output.row(row, columns.clone()), adds);
                 }
             }
         }
     }
-}
-
-/// The products of a panel of the left operand with one of the right.
-#[inline(always)]
-fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
-    simd: S,
-    left: &[f32],
-    right: &[f32],
-) -> [[S::f32s; VECTORS]; ROWS] {
-    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-    let right = S::as_simd_f32s(right).0;
-    for (left, right) in left.chunks_exact(ROWS).zip(right.chunks_exact(VECTORS)) {
-        let right: [S::f32s; VECTORS] = std::array::from_fn(|at| right[at]);
-        for row in 0..ROWS {
-            let left = simd.splat_f32s(left[row]);
-            for vector in 0..VECTORS {
-                sums[row][vector] = mul_add(simd, left, right[vector], sums[row][vector]);
-            }
-        }
-    }
-    sums
 }
 
 /// Puts a row of a tile in its place.

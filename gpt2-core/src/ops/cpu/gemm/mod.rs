@@ -8,7 +8,6 @@
 
 mod block;
 mod matrix;
-mod output;
 mod pack;
 #[cfg(test)]
 mod tests;
@@ -18,9 +17,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::output::Output;
 use block::{Block, Tile, add_block};
 pub(in crate::ops) use matrix::Matrix;
-use output::Output;
 use pack::{Line, numbers, pack};
 
 /// Depth of a piece at most: a panel of the left operand then fits the innermost cache.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::simd::{add_rows, dots, exp, run};
+use crate::ops::cpu::simd::{add_rows, dots, exp, run};
 
 /// Keys whose scores are kept at a time; the softmax goes over the text in such blocks, so that
 /// no memory grows with it (Milakov and Gimelshein 2018).
@@ -15,7 +15,7 @@ const PARALLEL: usize = 1 << 15;
 
 /// Extents of the cache and of the heads.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Shape {
+pub(in crate::ops::cpu) struct Shape {
     pub heads: usize,
     pub head_dim: usize,
     pub capacity: usize,
@@ -27,7 +27,7 @@ pub(super) struct Shape {
 /// # Shapes
 /// - qkv: `[rows, seq, 3 embd]`
 /// - cached: `[rows or more, head, capacity, head_dim]`
-pub(super) fn write(
+pub(in crate::ops::cpu) fn write(
     qkv: &[f32],
     part: usize,
     places: &[Range<usize>],
@@ -52,7 +52,7 @@ pub(super) fn write(
 /// # Shapes
 /// - qkv: `[rows, seq, 3 embd]`, of which the queries are used
 /// - keys, values: `[rows or more, head, capacity, head_dim]`
-pub(super) fn attend(
+pub(in crate::ops::cpu) fn attend(
     qkv: &[f32],
     keys: &[f32],
     values: &[f32],

@@ -1,0 +1,108 @@
+//! Attention from queries, keys and values that lie side by side.
+
+use rayon::prelude::*;
+
+use super::backward::{Attended, backward};
+use super::forward::forward;
+use super::softmax::Dropout;
+use super::{Head, Rows};
+use crate::ops::cpu::output::Output;
+use crate::ops::dropout::Mask;
+
+/// What is attended, and how.
+///
+/// # Shapes
+/// - qkv: `[batch, seq, 3 heads head_dim]`, query, key and value side by side
+#[derive(Debug, Clone, Copy)]
+pub(in crate::ops) struct Packed<'a> {
+    pub qkv: &'a [f32],
+    pub seq: usize,
+    pub heads: usize,
+    pub head_dim: usize,
+    /// How many tokens each row of the batch has, where some are shorter; the others hide from all.
+    pub lengths: Option<&'a [usize]>,
+    /// Factor on the scores.
+    pub factor: f32,
+    /// Mask of dropout on the probabilities, `[batch, heads, seq, seq]`.
+    pub mask: Option<Mask>,
+}
+
+impl<'a> Packed<'a> {
+    fn embd(&self) -> usize {
+        self.heads * self.head_dim
+    }
+
+    /// One head of all rows, which are numbered through.
+    fn head(&self, number: usize) -> Head<'a> {
+        let (row, head) = (number / self.heads, number % self.heads);
+        let len = self.lengths.map_or(self.seq, |lengths| lengths[row]);
+        let part = |part: usize, len: usize| Rows {
+            values: self.qkv,
+            first: (row * self.seq * 3 + part) * self.embd() + head * self.head_dim,
+            stride: 3 * self.embd(),
+            head_dim: self.head_dim,
+            len,
+        };
+        let dropout = self.mask.map(|mask| {
+            let first = number * self.seq * self.seq;
+            Dropout { mask, first, row: self.seq }
+        });
+        Head {
+            query: part(0, self.seq),
+            key: part(1, len),
+            value: part(2, len),
+            past: 0,
+            factor: self.factor,
+            dropout,
+        }
+    }
+
+    /// The same head in a matrix `[batch, seq, embd]`.
+    fn merged<'m>(&self, number: usize, values: &'m [f32]) -> Rows<'m> {
+        let (row, head) = (number / self.heads, number % self.heads);
+        Rows {
+            values,
+            first: row * self.seq * self.embd() + head * self.head_dim,
+            stride: self.embd(),
+            head_dim: self.head_dim,
+            len: self.seq,
+        }
+    }
+
+    /// What each token makes of what it sees.
+    ///
+    /// # Shapes
+    /// - output: `[batch, seq, embd]`
+    /// - sums: `[batch, heads, seq]`, the logarithms that [`backward`](Self::backward) needs
+    pub fn forward(&self, output: &mut [f32], sums: &mut [f32]) {
+        let output = Output::new(output, self.embd());
+        sums.par_chunks_mut(self.seq).enumerate().with_max_len(1).for_each(|(number, sums)| {
+            let (row, head) = (number / self.heads, number % self.heads);
+            let columns = head * self.head_dim..(head + 1) * self.head_dim;
+            forward(self.head(number), &output, row * self.seq, columns, sums);
+        });
+    }
+
+    /// The gradient of `qkv`, from the output and its gradient.
+    ///
+    /// # Shapes
+    /// - output, gradient: `[batch, seq, embd]`
+    /// - sums: `[batch, heads, seq]`
+    /// - to: as `qkv`, all zeros or what `lengths` leaves out
+    pub fn backward(&self, output: &[f32], gradient: &[f32], sums: &[f32], to: &mut [f32]) {
+        let to = Output::new(to, 3 * self.embd());
+        sums.par_chunks(self.seq).enumerate().with_max_len(1).for_each(|(number, sums)| {
+            let (row, head) = (number / self.heads, number % self.heads);
+            let attended = Attended {
+                output: self.merged(number, output),
+                gradient: self.merged(number, gradient),
+                sums,
+            };
+            let columns = [0, 1, 2].map(|part| {
+                let first = part * self.embd() + head * self.head_dim;
+                first..first + self.head_dim
+            });
+            backward(self.head(number), attended, &to, row * self.seq, columns);
+        });
+    }
+}
