@@ -8,6 +8,7 @@ use burn::backend::{Backend, backend_extension};
 use burn::tensor::{DType, Device, Tensor};
 
 use super::AdamWUpdate;
+use super::causal_attention::Heads;
 use super::dropout::Mask;
 use crate::{Error, Result};
 
@@ -123,6 +124,9 @@ pub trait FusedOps: Backend {
         factor: f64,
     ) -> (FloatTensor<Self>, IntTensor<Self>);
 
+    /// Causal attention from packed queries, keys and values.
+    fn causal_attention(qkv: FloatTensor<Self>, heads: Heads) -> FloatTensor<Self>;
+
     /// Writes keys and values into the cache, then attends; gives output, keys and values. Records nothing.
     fn attend_in_place(
         qkv: FloatTensor<Self>,
@@ -209,6 +213,21 @@ pub trait FusedKernels: FusedOps {
         factor: f64,
         wanted: [bool; 2],
     ) -> CrossEntropy<Self>;
+
+    /// [`FusedOps::causal_attention`], and the logarithm of the sum of exponentials of every query's scores.
+    fn causal_attention_with_sums(
+        qkv: FloatTensor<Self>,
+        heads: Heads,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Gradient of the packed queries, keys and values.
+    fn causal_attention_backward(
+        upstream: FloatTensor<Self>,
+        qkv: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        sums: FloatTensor<Self>,
+        heads: Heads,
+    ) -> FloatTensor<Self>;
 
     /// `x * upstream`, where `upstream` is one number.
     fn scaled(x: FloatTensor<Self>, upstream: FloatTensor<Self>) -> FloatTensor<Self>;

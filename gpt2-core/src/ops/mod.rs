@@ -10,6 +10,7 @@ mod adamw;
 mod attention;
 #[cfg(feature = "flex")]
 mod autodiff;
+mod causal_attention;
 #[cfg(feature = "flex")]
 mod cpu;
 mod cross_entropy;
@@ -27,6 +28,7 @@ pub use adamw::{AdamWUpdate, adamw, add_scaled, squared_norm};
 pub use attention::{
     Attended, AttentionBias, AttentionScale, attend_in_place, attends_in_place, attention,
 };
+pub use causal_attention::{causal_attention, heads_apart, heads_together};
 pub use cross_entropy::{
     cross_entropy, holds_no_logits, linear_cross_entropy, linear_cross_entropy_and_hits,
     token_accuracy,
