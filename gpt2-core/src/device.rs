@@ -36,11 +36,12 @@ pub fn available() -> Vec<DeviceInfo> {
 ///
 /// # Errors
 /// [`Error::Device`] when the backend is not compiled in; the message lists those that are.
-/// [`Error::Environment`] when `GPT2_SIMD` names instructions that the processor lacks.
+/// [`Error::Environment`] when `GPT2_SIMD` names instructions that the processor lacks, or `GPT2_OPS` is neither
+/// `fused` nor `plain`.
 pub fn by_name(name: &str) -> Result<Device> {
     match name {
         #[cfg(feature = "flex")]
-        "flex" => crate::ops::check_instructions().map(|()| Device::flex()),
+        "flex" => crate::ops::check_environment().map(|()| Device::flex()),
         #[cfg(feature = "ndarray")]
         "ndarray" => Ok(ndarray()),
         #[cfg(feature = "wgpu")]

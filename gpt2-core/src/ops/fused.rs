@@ -8,19 +8,47 @@ use burn::backend::{Backend, backend_extension};
 use burn::tensor::{DType, Device, Tensor};
 
 use super::AdamWUpdate;
+use super::causal_attention::Heads;
 use super::dropout::Mask;
+use crate::{Error, Result};
 
-/// Environment variable that says `plain` where ordinary operations are wanted.
-const SWITCH: &str = "GPT2_OPS";
+/// The environment variable that turns them off.
+const VARIABLE: &str = "GPT2_OPS";
 
 /// Whether a tensor is one that the fused operations take: `f32`, on `flex`, with gradients or without.
 ///
-/// All of them are passed over where the environment says `GPT2_OPS=plain`, which is read once.
+/// The one place that decides between them and the ordinary ones. `GPT2_OPS=plain` passes them all over.
 pub(super) fn is_ours<const D: usize>(x: &Tensor<D>) -> bool {
-    static IS_ON: OnceLock<bool> = OnceLock::new();
-    x.dtype() == DType::F32
-        && x.device() == Device::flex()
-        && *IS_ON.get_or_init(|| std::env::var(SWITCH).map_or(true, |ops| ops != "plain"))
+    x.dtype() == DType::F32 && x.device() == Device::flex() && are_on()
+}
+
+/// What the environment of this process asks for, which is read once.
+fn are_on() -> bool {
+    static ARE_ON: OnceLock<bool> = OnceLock::new();
+    *ARE_ON.get_or_init(|| check().unwrap_or(true))
+}
+
+/// Whether `GPT2_OPS` asks for the fused operations.
+///
+/// # Errors
+/// [`Error::Environment`] where it has another value than `fused` or `plain`.
+pub(crate) fn check() -> Result<bool> {
+    match std::env::var_os(VARIABLE) {
+        Some(name) => named(&name.to_string_lossy()),
+        None => Ok(true),
+    }
+}
+
+fn named(name: &str) -> Result<bool> {
+    match name {
+        "fused" => Ok(true),
+        "plain" => Ok(false),
+        _ => Err(Error::Environment {
+            variable: VARIABLE,
+            found: name.to_string(),
+            expected: "fused or plain".to_string(),
+        }),
+    }
 }
 
 /// The operations, on tensors as the backend holds them.
@@ -95,6 +123,9 @@ pub trait FusedOps: Backend {
         targets: IntTensor<Self>,
         factor: f64,
     ) -> (FloatTensor<Self>, IntTensor<Self>);
+
+    /// Causal attention from packed queries, keys and values.
+    fn causal_attention(qkv: FloatTensor<Self>, heads: Heads) -> FloatTensor<Self>;
 
     /// Writes keys and values into the cache, then attends; gives output, keys and values. Records nothing.
     fn attend_in_place(
@@ -183,6 +214,21 @@ pub trait FusedKernels: FusedOps {
         wanted: [bool; 2],
     ) -> CrossEntropy<Self>;
 
+    /// [`FusedOps::causal_attention`], and the logarithm of the sum of exponentials of every query's scores.
+    fn causal_attention_with_sums(
+        qkv: FloatTensor<Self>,
+        heads: Heads,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Gradient of the packed queries, keys and values.
+    fn causal_attention_backward(
+        upstream: FloatTensor<Self>,
+        qkv: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        sums: FloatTensor<Self>,
+        heads: Heads,
+    ) -> FloatTensor<Self>;
+
     /// `x * upstream`, where `upstream` is one number.
     fn scaled(x: FloatTensor<Self>, upstream: FloatTensor<Self>) -> FloatTensor<Self>;
 }
@@ -198,4 +244,16 @@ pub struct CrossEntropy<B: Backend> {
     pub by_hidden: Option<FloatTensor<B>>,
     /// Gradient by the table.
     pub by_table: Option<FloatTensor<B>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_switch_has_two_positions() {
+        assert!(named("fused").unwrap() && !named("plain").unwrap());
+        let error = named("off").unwrap_err().to_string();
+        assert_eq!(error, "GPT2_OPS is `off`, expected fused or plain");
+    }
 }

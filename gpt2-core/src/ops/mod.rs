@@ -10,6 +10,7 @@ mod adamw;
 mod attention;
 #[cfg(feature = "flex")]
 mod autodiff;
+mod causal_attention;
 #[cfg(feature = "flex")]
 mod cpu;
 mod cross_entropy;
@@ -27,6 +28,7 @@ pub use adamw::{AdamWUpdate, adamw, add_scaled, squared_norm};
 pub use attention::{
     Attended, AttentionBias, AttentionScale, attend_in_place, attends_in_place, attention,
 };
+pub use causal_attention::{causal_attention, heads_apart, heads_together};
 pub use cross_entropy::{
     cross_entropy, holds_no_logits, linear_cross_entropy, linear_cross_entropy_and_hits,
     token_accuracy,
@@ -37,10 +39,11 @@ pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_activated, linear_residual, scores};
 pub use rows::move_rows;
 
-/// Whether the instructions that the environment asks for are there.
+/// Whether what the environment asks of the operations means something here.
 #[cfg(feature = "flex")]
-pub(crate) fn check_instructions() -> crate::Result<()> {
-    cpu::level::check().map(drop)
+pub(crate) fn check_environment() -> crate::Result<()> {
+    cpu::level::check()?;
+    fused::check().map(drop)
 }
 
 /// Gives memory back that operations have kept for their next call: after a run, say, in a program that goes on.

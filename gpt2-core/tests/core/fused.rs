@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData, Tolerance};
 use gpt2_core::config::Activation;
-use gpt2_core::ops::{self, DropoutMasks, TokenTable, plain};
+use gpt2_core::ops::{self, AttentionBias, AttentionScale, DropoutMasks, TokenTable, plain};
 
 use crate::common::{devices, numbers};
 
@@ -334,6 +334,28 @@ fn the_number_of_threads_changes_no_bit() {
     for threads in [2, 3] {
         for (found, expected) in gradients(threads).iter().zip(&alone) {
             found.assert_eq(expected, true);
+        }
+    }
+}
+
+#[test]
+fn attention_equals_its_parts() {
+    for device in devices() {
+        for (batch, seq, heads, head_dim) in [(1, 1, 1, 3), (2, 9, 3, 5), (2, 70, 2, 32)] {
+            for p in [0.0, 0.4] {
+                let context = format!("{device:?} {batch} x {seq} x {heads} x {head_dim} {p}");
+                let qkv = leaf([batch, seq, 3 * heads * head_dim], 1, &device);
+                let bias = AttentionBias::causal(seq, None, &device.clone().autodiff());
+                let scale = AttentionScale { factor: 0.7, keys_first: false };
+                let masks = || DropoutMasks::new(Some(5));
+                let x = qkv.clone();
+                let found = ops::causal_attention(x, heads, &bias, scale, p, &mut masks());
+                let x = qkv.clone();
+                let parts = plain::causal_attention(x, heads, &bias, scale, p, &mut masks()).0;
+                assert_same(found.clone().inner(), parts.clone().inner(), &context);
+                let [found, expected] = [derived(&found), derived(&parts)];
+                assert_gradient(&qkv, &found, &expected, &context);
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How the fused operations go back: one [`Backward`](burn::backend::autodiff::ops::Backward) a file.
 
 mod alias;
+mod attention;
 mod cross_entropy;
 mod dropout;
 mod embedding;
@@ -18,6 +19,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 
 use super::AdamWUpdate;
+use super::causal_attention::Heads;
 use super::dropout::Mask;
 use super::fused::{FusedKernels, FusedOps};
 
@@ -97,6 +99,10 @@ impl<B: FusedKernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         factor: f64,
     ) -> (FloatTensor<Self>, IntTensor<Self>) {
         cross_entropy::linear_cross_entropy::<B, C>(hidden, table, targets, factor)
+    }
+
+    fn causal_attention(qkv: FloatTensor<Self>, heads: Heads) -> FloatTensor<Self> {
+        attention::causal_attention::<B, C>(qkv, heads)
     }
 
     fn attend_in_place(

@@ -6,12 +6,13 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::TensorData;
 
-use super::attention::{cached, decode};
+use super::attention::{Packed, cached, decode};
 use super::cross_entropy::{Found, Head, Wanted};
 use super::gemm::{Into, Matrix, multiply, multiply_then};
 use super::memory::Buffer;
 use super::{activation, adamw, dropout, embedding, layer_norm, linear, rows, sums};
 use crate::ops::AdamWUpdate;
+use crate::ops::causal_attention::Heads;
 use crate::ops::dropout::Mask;
 use crate::ops::fused::{CrossEntropy, FusedKernels, FusedOps};
 
@@ -143,6 +144,10 @@ impl FusedOps for Flex {
     ) -> (FlexTensor, FlexTensor) {
         let found = cross_entropy(hidden, table, targets, factor, None);
         (found.loss, found.hits)
+    }
+
+    fn causal_attention(qkv: FlexTensor, heads: Heads) -> FlexTensor {
+        Self::causal_attention_with_sums(qkv, heads).0
     }
 
     fn attend_in_place(
@@ -290,6 +295,37 @@ impl FusedKernels for Flex {
         cross_entropy(hidden, table, targets, factor, Some(wanted))
     }
 
+    fn causal_attention_with_sums(qkv: FlexTensor, heads: Heads) -> (FlexTensor, FlexTensor) {
+        let [qkv] = contiguous([qkv]);
+        let packed = packed(&qkv, heads);
+        let (batch, embd) = (extent(&qkv, 0), heads.count * packed.head_dim);
+        let mut output = Buffer::new(batch * packed.seq * embd);
+        let mut sums = Buffer::new(batch * heads.count * packed.seq);
+        packed.forward(&mut output, &mut sums);
+        (
+            output.into_tensor([batch, packed.seq, embd]),
+            sums.into_tensor([batch, heads.count, packed.seq]),
+        )
+    }
+
+    fn causal_attention_backward(
+        upstream: FlexTensor,
+        qkv: FlexTensor,
+        output: FlexTensor,
+        sums: FlexTensor,
+        heads: Heads,
+    ) -> FlexTensor {
+        let [upstream, qkv, output, sums] = contiguous([upstream, qkv, output, sums]);
+        let mut gradient = Buffer::new(qkv.layout().num_elements());
+        packed(&qkv, heads).backward(
+            floats(&output),
+            floats(&upstream),
+            floats(&sums),
+            &mut gradient,
+        );
+        like(&qkv, gradient)
+    }
+
     fn scaled(x: FlexTensor, upstream: FlexTensor) -> FlexTensor {
         match floats(&upstream.to_contiguous()) {
             [1.0] => x,
@@ -320,6 +356,19 @@ fn cross_entropy(
         hits: FlexTensor::from_data(TensorData::new(vec![hits as i64], [1])),
         by_hidden: by_hidden.map(|gradient| like(&hidden, gradient)),
         by_table: by_table.map(|gradient| like(&table, gradient)),
+    }
+}
+
+/// Queries, keys and values of whole texts.
+fn packed(qkv: &FlexTensor, heads: Heads) -> Packed<'_> {
+    Packed {
+        qkv: floats(qkv),
+        seq: extent(qkv, 1),
+        heads: heads.count,
+        head_dim: extent(qkv, 2) / 3 / heads.count,
+        lengths: None,
+        factor: heads.factor,
+        mask: heads.mask,
     }
 }
 
