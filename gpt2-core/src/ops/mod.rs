@@ -46,6 +46,12 @@ pub(crate) fn check_environment() -> crate::Result<()> {
     fused::check().map(drop)
 }
 
+/// The name of the instructions in use.
+#[cfg(feature = "flex")]
+pub(crate) fn instructions() -> &'static str {
+    cpu::level::level().name()
+}
+
 /// Gives memory back that operations have kept for their next call: after a run, say, in a program that goes on.
 ///
 /// What the CPU backend `flex` computes lies in buffers that are used again. They are bounded by what was once in use at
