@@ -68,11 +68,12 @@ impl Gpt2 {
         ops::linear_cross_entropy(hidden, self.head_table(), targets, factor)
     }
 
-    /// Whether [`head_loss`](Self::head_loss) goes over hidden states in parts, so that the logits of all of
-    /// them never exist together.
+    /// Whether passes are made of fused operations, which use all cores themselves and never hold the logits of all
+    /// positions.
     #[must_use]
-    pub fn holds_no_logits(&self, hidden: &Tensor<2>) -> bool {
-        ops::holds_no_logits(hidden, &self.head_table())
+    pub fn is_fused(&self) -> bool {
+        let block = self.h.first().map(|block| block.mlp.c_fc.weight.val());
+        ops::is_fused(&self.head_table()) && block.is_none_or(|weight| ops::is_fused(&weight))
     }
 }
 

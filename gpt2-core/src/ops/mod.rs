@@ -23,6 +23,8 @@ mod linear;
 pub mod plain;
 mod rows;
 
+use burn::tensor::Tensor;
+
 pub use activation::activate;
 pub use adamw::{AdamWUpdate, adamw, add_scaled, squared_norm};
 pub use attention::{
@@ -30,8 +32,7 @@ pub use attention::{
 };
 pub use causal_attention::{causal_attention, heads_apart, heads_together};
 pub use cross_entropy::{
-    cross_entropy, holds_no_logits, linear_cross_entropy, linear_cross_entropy_and_hits,
-    token_accuracy,
+    cross_entropy, linear_cross_entropy, linear_cross_entropy_and_hits, token_accuracy,
 };
 pub use dropout::{DropoutMasks, dropout, dropout_residual};
 pub use embedding::{TokenTable, embedding};
@@ -50,6 +51,18 @@ pub(crate) fn check_environment() -> crate::Result<()> {
 #[cfg(feature = "flex")]
 pub(crate) fn instructions() -> &'static str {
     cpu::level::level().name()
+}
+
+/// Whether operations take their fused bodies for tensors like `x`.
+#[must_use]
+pub fn is_fused<const D: usize>(x: &Tensor<D>) -> bool {
+    #[cfg(feature = "flex")]
+    return fused::is_ours(x);
+    #[cfg(not(feature = "flex"))]
+    {
+        let _ = x;
+        false
+    }
 }
 
 /// Gives memory back that operations have kept for their next call: after a run, say, in a program that goes on.

@@ -81,7 +81,7 @@ fn head(
     let hidden = model.ln_f.forward(leaf.clone()).reshape([rows * seq, embd]);
     let hidden = hidden.select(0, batch.positions.clone()); // [scored, embd]
     let (mut loss, mut upstream) = (0.0, Vec::new());
-    let parts = if model.holds_no_logits(&hidden) { batch.scored } else { HEAD_ROWS };
+    let parts = if model.is_fused() { batch.scored } else { HEAD_ROWS };
     let targets = batch.targets.clone().split(parts, 0);
     for (part, targets) in hidden.clone().inner().split(parts, 0).into_iter().zip(targets) {
         let part = self::leaf(part);

@@ -35,7 +35,7 @@ pub(super) fn gradients(
         dtype => plain.autocast(dtype.float()),
     };
     for (micro, rows) in rows.chunks(config.per_device_batch_size).enumerate() {
-        let parts = parallel::parts(rows, &model.device());
+        let parts = parallel::parts(rows, &compute);
         let results = parallel::map(&parts, |part, rows| {
             // Leaves of its own: graphs that share none can be walked at the same time.
             let leaves = compute.clone().train();
