@@ -1,15 +1,10 @@
 //! Whether memory grows with the steps of a run.
 
-use std::process::Command;
-
 use gpt2_core::{Gpt2, Gpt2Config, device, ops};
 use gpt2_train::data::blocks;
 use gpt2_train::{Control, Dataset, Event, Trainer, TrainingConfig};
 
-use crate::support::rule;
-
-/// Set in a process that has nothing else to do than this test: others would use the same buffers.
-const ALONE: &str = "GPT2_TEST_GROWTH";
+use crate::support::{is_alone, rule};
 
 /// Bytes that what a step tells may add up to: measured 0.
 const TOLD: u64 = 4096;
@@ -49,14 +44,7 @@ fn run(max_steps: usize) -> (Vec<usize>, u64) {
 
 #[test]
 fn a_later_step_holds_no_more_memory_than_an_early_one() {
-    if std::env::var_os(ALONE).is_none() {
-        let name = "growth::a_later_step_holds_no_more_memory_than_an_early_one";
-        let alone = Command::new(std::env::current_exe().unwrap())
-            .args([name, "--exact", "--nocapture"])
-            .env(ALONE, "1")
-            .output()
-            .unwrap();
-        assert!(alone.status.success(), "{}", String::from_utf8_lossy(&alone.stderr));
+    if !is_alone("growth::a_later_step_holds_no_more_memory_than_an_early_one", &[]) {
         return;
     }
     // The counter is the thread's: on a pool of one thread nothing escapes it.

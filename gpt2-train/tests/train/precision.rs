@@ -9,7 +9,7 @@ use gpt2_train::{
     ComputeDType, Control, Dataset, Error, Event, LrScheduler, NoCallback, Trainer, TrainingConfig,
 };
 
-use super::support::rule;
+use super::support::{is_alone, rule};
 
 fn config() -> Gpt2Config {
     Gpt2Config {
@@ -150,8 +150,7 @@ fn a_head_in_parts_gives_the_gradients_of_a_whole_one() {
 /// Most bytes at a time of one step on one row.
 fn peak(options: &TrainingConfig) -> u64 {
     let deep = Gpt2Config { n_layer: 12, vocab_size: 400, ..config() };
-    // Of this backend all memory is the allocator's, and all operations are ordinary in every type.
-    let model = Gpt2::init(&deep, 1, &device::by_name("ndarray").unwrap()).unwrap();
+    let model = Gpt2::init(&deep, 1, &device::best().unwrap()).unwrap();
     let train = Dataset::new("training", text(1, 600), &deep).unwrap();
     let trainer = Trainer::new(TrainingConfig { max_steps: Some(1), ..options.clone() }).unwrap();
     // The counter is the thread's: on a pool of one thread nothing escapes it.
@@ -162,6 +161,11 @@ fn peak(options: &TrainingConfig) -> u64 {
 
 #[test]
 fn checkpointing_and_half_the_bits_lower_the_peak_of_memory() {
+    // The memory of ordinary operations is all the allocator's.
+    let test = "precision::checkpointing_and_half_the_bits_lower_the_peak_of_memory";
+    if !is_alone(test, &[("GPT2_OPS", "plain")]) {
+        return;
+    }
     let whole = peak(&options());
     let half = peak(&TrainingConfig { dtype: ComputeDType::Bf16, ..options() });
     let few = peak(&checkpointed(options()));
