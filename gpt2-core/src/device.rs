@@ -50,6 +50,17 @@ pub fn by_name(name: &str) -> Result<Device> {
     }
 }
 
+/// The set of instructions that the kernels of a CPU backend use, as `GPT2_SIMD` names it: `avx512vnni`, `avx512`, `avx2`,
+/// `neon` or `portable`; `None` for a backend without kernels of ours.
+#[must_use]
+pub fn instructions(name: &str) -> Option<&'static str> {
+    match name {
+        #[cfg(feature = "flex")]
+        "flex" => Some(crate::ops::instructions()),
+        _ => None,
+    }
+}
+
 /// The best device that is compiled in.
 ///
 /// # Errors

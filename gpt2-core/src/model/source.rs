@@ -41,19 +41,24 @@ impl<'a> TensorSource<'a> {
         if shape.len() != D {
             return Err(Error::argument("name", name, format!("a name with a shape of {D} axes")));
         }
-        Ok(Param::from_data(data(name, values, shape)?, self.device))
+        Ok(Param::from_data(data(name, values, shape, self.device)?, self.device))
     }
 }
 
-/// The values that a reader gave, in the shape that it was asked for.
+/// The values that a reader gave, in the shape that it was asked for and in memory that suits the device.
 ///
 /// # Errors
 /// [`Error::Argument`] for another number of values.
-pub(super) fn data(name: &str, values: Vec<f32>, shape: Vec<usize>) -> Result<TensorData> {
+pub(super) fn data(
+    name: &str,
+    values: Vec<f32>,
+    shape: Vec<usize>,
+    device: &Device,
+) -> Result<TensorData> {
     let count: usize = shape.iter().product();
     if values.len() != count {
         let found = format!("{} values for {name}", values.len());
         return Err(Error::argument("read", found, format!("{count}, for shape {shape:?}")));
     }
-    Ok(TensorData::new(values, shape))
+    Ok(crate::ops::weights(values, shape, device))
 }

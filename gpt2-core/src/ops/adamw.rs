@@ -59,6 +59,17 @@ pub fn adamw(
             <Dispatch as FusedOps>::adamw(value, mean, square, gradient, *update);
         return (Tensor::from_dispatch(value), [mean, square].map(Tensor::from_dispatch));
     }
+    by_parts(value, moments, gradient, update)
+}
+
+/// As [`adamw`], of ordinary operations.
+#[must_use]
+pub fn by_parts(
+    value: Tensor<1>,
+    moments: Option<[Tensor<1>; 2]>,
+    gradient: Tensor<1>,
+    update: &AdamWUpdate,
+) -> (Tensor<1>, [Tensor<1>; 2]) {
     let AdamWUpdate { gradient_factor, beta1, beta2, root_factor, epsilon, rate, decay } = *update;
     let gradient = scaled(gradient, gradient_factor);
     let square = gradient.clone().square() * (1.0 - beta2);

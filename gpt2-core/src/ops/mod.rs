@@ -5,6 +5,8 @@
 //! methods of `fused::FusedOps`. `cpu` has the ones of `flex`, `autodiff` the ways back. [`plain`] has the ordinary
 //! bodies alone.
 
+use burn::tensor::{DType, Device, TensorData};
+
 mod activation;
 mod adamw;
 mod attention;
@@ -47,6 +49,12 @@ pub(crate) fn check_environment() -> crate::Result<()> {
     fused::check().map(drop)
 }
 
+/// The name of the instructions in use.
+#[cfg(feature = "flex")]
+pub(crate) fn instructions() -> &'static str {
+    cpu::level::level().name()
+}
+
 /// Whether operations take their fused bodies for tensors like `x`.
 #[must_use]
 pub fn is_fused<const D: usize>(x: &Tensor<D>) -> bool {
@@ -57,6 +65,15 @@ pub fn is_fused<const D: usize>(x: &Tensor<D>) -> bool {
         let _ = x;
         false
     }
+}
+
+/// Weights for a device, where `flex` reads them fastest.
+pub(crate) fn weights(values: Vec<f32>, shape: Vec<usize>, device: &Device) -> TensorData {
+    #[cfg(feature = "flex")]
+    if *device == Device::flex() {
+        return TensorData::from_bytes(cpu::memory::lasting(values), shape, DType::F32);
+    }
+    TensorData::new(values, shape)
 }
 
 /// Gives memory back that operations have kept for their next call: after a run, say, in a program that goes on.

@@ -46,6 +46,17 @@ pub(crate) fn reserved() -> usize {
     POOL.with(|shelves| shelves.lent_bytes + shelves.idle_bytes)
 }
 
+/// The same numbers as [`Buffer::lasting`] has them, for the weights of a model: a pass over all of them, as decoding
+/// makes for every token, then waits less for the page table.
+pub(crate) fn lasting(values: Vec<f32>) -> Bytes {
+    if values.len() * size_of::<f32>() < POOLED {
+        return Bytes::from_elems(values);
+    }
+    let mut buffer = Buffer::lasting(values.len());
+    buffer.copy_in(&values);
+    buffer.into_bytes()
+}
+
 /// Numbers of which a kernel makes a tensor.
 pub(crate) struct Buffer {
     memory: Memory,
@@ -93,11 +104,21 @@ impl Buffer {
     pub(crate) fn into_tensor(self, shape: impl Into<Shape>) -> FlexTensor {
         let shape = shape.into();
         assert_eq!(shape.num_elements(), self.len, "a tensor needs all numbers of its buffer");
+        FlexTensor::from_data(TensorData::from_bytes(self.into_bytes(), shape, DType::F32))
+    }
+
+    fn into_bytes(self) -> Bytes {
         let bytes = self.len * size_of::<f32>();
-        // SAFETY: the memory of a buffer is always initialized, and has at least these bytes. `Bytes` is `Send` and
-        // `Sync`, and so is what it owns here.
-        let bytes = unsafe { Bytes::from_controller(Box::new(self), bytes) };
-        FlexTensor::from_data(TensorData::from_bytes(bytes, shape, DType::F32))
+        // SAFETY: the memory of a buffer is always initialized, and has these bytes. `Bytes` is `Send` and `Sync`, and
+        // so is what it owns here.
+        unsafe { Bytes::from_controller(Box::new(self), bytes) }
+    }
+
+    /// Copies as many numbers, on all threads.
+    fn copy_in(&mut self, values: &[f32]) {
+        self.par_chunks_mut(CHUNK)
+            .zip(values.par_chunks(CHUNK))
+            .for_each(|(own, values)| own.copy_from_slice(values));
     }
 
     /// A buffer, and whether its memory is fresh and therefore zero.
@@ -195,9 +216,7 @@ impl AllocationController for Buffer {
             Some(pool) => Self::of(pool, self.len).0,
             None => Self::lasting(self.len),
         };
-        copy.par_chunks_mut(CHUNK)
-            .zip(self.par_chunks(CHUNK))
-            .for_each(|(copy, own)| copy.copy_from_slice(own));
+        copy.copy_in(self);
         Some(Box::new(copy))
     }
 }
@@ -403,6 +422,22 @@ mod tests {
             drop(first);
             assert_eq!(pool.with(|shelves| shelves.lent_bytes), 0);
         }
+    }
+
+    #[test]
+    fn what_lasts_is_no_part_of_the_pool_and_stays_with_its_copies() {
+        let values: Vec<f32> = (0..LEN).map(|at| at as f32).collect();
+        for len in [10, LEN] {
+            let bytes = lasting(values[..len].to_vec());
+            let mut tensor =
+                FlexTensor::from_data(TensorData::from_bytes(bytes, [len], DType::F32));
+            let shared = tensor.clone();
+            tensor.storage_mut::<f32>()[0] = -1.0;
+            assert_eq!(shared.storage::<f32>(), &values[..len]);
+            assert_eq!(tensor.storage::<f32>()[1..], values[1..len]);
+            assert_eq!(tensor.storage::<f32>()[0], -1.0);
+        }
+        assert!(Buffer::lasting(LEN).iter().all(|&x| x == 0.0));
     }
 
     #[test]
