@@ -82,7 +82,7 @@ impl Conv1D {
         activation: Activation,
         masks: &mut DropoutMasks,
     ) -> Tensor<3> {
-        if self.lora_A.is_some() {
+        if self.has_lora() {
             return ops::activate(self.forward(x, masks), activation);
         }
         ops::linear_activated(x, self.weight.val(), self.bias.val(), activation)
@@ -100,11 +100,16 @@ impl Conv1D {
         masks: &mut DropoutMasks,
     ) -> Tensor<3> {
         let drops = p != 0.0 && x.is_autodiff();
-        if self.lora_A.is_none() && !drops {
+        if !self.has_lora() && !drops {
             return ops::linear_residual(x, self.weight.val(), self.bias.val(), residual);
         }
         let output = self.forward(x, masks).cast(residual.dtype());
         ops::dropout_residual(output, residual, p, masks)
+    }
+
+    /// Whether there are low-rank weights beside the weight.
+    pub(super) fn has_lora(&self) -> bool {
+        self.lora_A.is_some()
     }
 
     /// What LoRA adds, `[batch, seq, out]`.

@@ -87,6 +87,17 @@ pub trait FusedOps: Backend {
         bias: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
+    /// `gelu(x @ c_fc + c_fc_bias) @ c_proj + c_proj_bias`, dropped by the mask, `+ residual`.
+    fn mlp(
+        x: FloatTensor<Self>,
+        c_fc: FloatTensor<Self>,
+        c_fc_bias: FloatTensor<Self>,
+        c_proj: FloatTensor<Self>,
+        c_proj_bias: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        mask: Option<Mask>,
+    ) -> FloatTensor<Self>;
+
     /// `x @ table^T`.
     fn scores(x: FloatTensor<Self>, table: FloatTensor<Self>) -> FloatTensor<Self>;
 
@@ -196,6 +207,13 @@ pub trait FusedKernels: FusedOps {
     /// `upstream` times the derivative of GELU at `x`.
     fn gelu_tanh_backward(upstream: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self>;
 
+    /// `upstream @ weight^T` times the derivative of GELU at `x`.
+    fn scores_through_gelu(
+        upstream: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
     /// Adds rows of `upstream` to the rows `indices` of a table, which has `rows` of zeros where none is given.
     fn scatter_add(
         table: Option<FloatTensor<Self>>,
@@ -244,6 +262,20 @@ pub struct CrossEntropy<B: Backend> {
     pub by_hidden: Option<FloatTensor<B>>,
     /// Gradient by the table.
     pub by_table: Option<FloatTensor<B>>,
+}
+
+/// `x @ weight + bias`, dropped by the mask, `+ residual`.
+pub(super) fn projected<B: FusedOps>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    bias: FloatTensor<B>,
+    residual: FloatTensor<B>,
+    mask: Option<Mask>,
+) -> FloatTensor<B> {
+    match mask {
+        Some(mask) => B::dropout_residual(B::fused_linear(x, weight, bias), residual, mask),
+        None => B::linear_residual(x, weight, bias, residual),
+    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod embedding;
 mod fused;
 mod layer_norm;
 mod linear;
+mod mlp;
 pub mod plain;
 mod rows;
 
@@ -40,6 +41,7 @@ pub use dropout::{DropoutMasks, dropout, dropout_residual};
 pub use embedding::{TokenTable, embedding};
 pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_activated, linear_residual, scores};
+pub use mlp::{MlpWeights, mlp};
 pub use rows::move_rows;
 
 /// Whether what the environment asks of the operations means something here.

@@ -359,3 +359,48 @@ fn attention_equals_its_parts() {
         }
     }
 }
+
+#[test]
+fn an_mlp_equals_its_parts_and_frozen_weights_have_no_gradient() {
+    for device in devices() {
+        for (rows, embd, p, frozen) in
+            [(3, 5, 0.0, 9), (70, 33, 0.3, 9), (70, 33, 0.0, 3), (20, 16, 0.3, 1)]
+        {
+            let context = format!("{device:?} {rows} x {embd} {p} {frozen}");
+            let trained = |at: usize| at != frozen;
+            let x = leaf([1, rows, embd], 1, &device).set_require_grad(trained(0));
+            let c_fc = leaf([embd, 4 * embd], 2, &device).set_require_grad(trained(1));
+            let c_fc_bias = leaf([4 * embd], 3, &device).set_require_grad(trained(2));
+            let c_proj = leaf([4 * embd, embd], 4, &device).set_require_grad(trained(3));
+            let c_proj_bias = leaf([embd], 5, &device);
+            let residual = leaf([1, rows, embd], 6, &device);
+            let masks = || DropoutMasks::new(Some(8));
+            let weights = ops::MlpWeights {
+                c_fc: c_fc.clone(),
+                c_fc_bias: c_fc_bias.clone(),
+                c_proj: c_proj.clone(),
+                c_proj_bias: c_proj_bias.clone(),
+            };
+            let (a, b) = (x.clone(), residual.clone());
+            let found = ops::mlp(a, weights, Activation::GeluNew, b, p, &mut masks());
+            let inner = plain::linear(x.clone(), c_fc.clone(), c_fc_bias.clone());
+            let output = plain::linear(plain::gelu(inner), c_proj.clone(), c_proj_bias.clone());
+            let expected = match p {
+                0.0 => output + residual.clone(),
+                _ => plain::dropout(output, p, &mut masks()) + residual.clone(),
+            };
+            assert_same(found.clone().inner(), expected.clone().inner(), &context);
+            let [found, expected] = [derived(&found), derived(&expected)];
+            assert_gradient(&residual, &found, &expected, &context);
+            assert_gradient(&c_fc_bias, &found, &expected, &context);
+            assert_gradient(&c_proj_bias, &found, &expected, &context);
+            assert_gradient(&x, &found, &expected, &context);
+            for (at, weight) in [(1, &c_fc), (3, &c_proj)] {
+                match trained(at) {
+                    true => assert_gradient(weight, &found, &expected, &context),
+                    false => assert!(weight.grad(&found).is_none(), "{context}"),
+                }
+            }
+        }
+    }
+}

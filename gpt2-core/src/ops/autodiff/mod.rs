@@ -8,6 +8,7 @@ mod embedding;
 mod gelu;
 mod layer_norm;
 mod linear;
+mod mlp;
 mod scores;
 
 use std::ops::Range;
@@ -56,6 +57,18 @@ impl<B: FusedKernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         bias: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         linear::linear_gelu::<B, C>(x, weight, bias)
+    }
+
+    fn mlp(
+        x: FloatTensor<Self>,
+        c_fc: FloatTensor<Self>,
+        c_fc_bias: FloatTensor<Self>,
+        c_proj: FloatTensor<Self>,
+        c_proj_bias: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        mask: Option<Mask>,
+    ) -> FloatTensor<Self> {
+        mlp::mlp::<B, C>(x, c_fc, c_fc_bias, c_proj, c_proj_bias, residual, mask)
     }
 
     fn scores(x: FloatTensor<Self>, table: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -14,7 +14,7 @@ use super::{activation, adamw, dropout, embedding, layer_norm, linear, rows, sum
 use crate::ops::AdamWUpdate;
 use crate::ops::causal_attention::Heads;
 use crate::ops::dropout::Mask;
-use crate::ops::fused::{CrossEntropy, FusedKernels, FusedOps};
+use crate::ops::fused::{CrossEntropy, FusedKernels, FusedOps, projected};
 
 /// Rows up to which a matrix is read faster than it is rearranged.
 const FEW_ROWS: usize = 16;
@@ -79,6 +79,19 @@ impl FusedOps for Flex {
             add(piece, &added[first..]);
             activation::gelu_of_piece(piece);
         })
+    }
+
+    fn mlp(
+        x: FlexTensor,
+        c_fc: FlexTensor,
+        c_fc_bias: FlexTensor,
+        c_proj: FlexTensor,
+        c_proj_bias: FlexTensor,
+        residual: FlexTensor,
+        mask: Option<Mask>,
+    ) -> FlexTensor {
+        let activated = Self::linear_gelu(x, c_fc, c_fc_bias);
+        projected::<Self>(activated, c_proj, c_proj_bias, residual, mask)
     }
 
     fn scores(x: FlexTensor, table: FlexTensor) -> FlexTensor {
@@ -263,6 +276,18 @@ impl FusedKernels for Flex {
             activation::gelu_backward(values, floats(&x));
         }
         gradient
+    }
+
+    fn scores_through_gelu(upstream: FlexTensor, weight: FlexTensor, x: FlexTensor) -> FlexTensor {
+        let [upstream, weight, x] = contiguous([upstream, weight, x]);
+        let (columns, inner) = (extent(&weight, 0), floats(&x));
+        let mut output = Buffer::new(inner.len());
+        let (from, by) = (matrix(&upstream), matrix(&weight).transposed());
+        multiply_then(from, by, &mut output, Into::Overwrite, |row, first, piece| {
+            let inner = &inner[row * columns + first..][..piece.len()];
+            activation::gelu_backward_of_piece(piece, inner);
+        });
+        like(&x, output)
     }
 
     fn scatter_add(
