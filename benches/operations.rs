@@ -8,7 +8,9 @@ use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use criterion::{Criterion, criterion_group, criterion_main};
 use gpt2_core::bench::Shape;
 use gpt2_core::config::Activation;
-use gpt2_core::ops::{self, AttentionBias, AttentionScale, DropoutMasks, TokenTable, plain};
+use gpt2_core::ops::{
+    self, AdamWUpdate, AttentionBias, AttentionScale, DropoutMasks, TokenTable, plain,
+};
 use gpt2_core::{Gpt2Config, device};
 
 /// Tokens.
@@ -196,8 +198,40 @@ fn backward(criterion: &mut Criterion) {
     }
 }
 
+/// A step of AdamW over as many numbers as the token embedding has, where they lie.
+fn optimizer(criterion: &mut Criterion) {
+    let device = device::best().expect("a backend is compiled in");
+    let config = Gpt2Config::gpt2();
+    let numbers = || random([config.vocab_size * config.n_embd], &device);
+    let update = AdamWUpdate {
+        gradient_factor: 0.5,
+        beta1: 0.9,
+        beta2: 0.999,
+        root_factor: 1.0,
+        epsilon: 1e-8,
+        rate: 1e-3,
+        decay: 1.0,
+    };
+    let gradient = numbers();
+    let mut state = Some((numbers(), None));
+    compare(criterion, "optimizer: AdamW", &device, |body| {
+        let step = match body {
+            Body::Fused => ops::adamw,
+            Body::Plain => plain::adamw,
+        };
+        let (value, moments) = state.take().expect("the step before has left it");
+        let (value, moments) = step(value, moments, gradient.clone(), &update);
+        state = Some((value, Some(moments)));
+    });
+}
+
 /// Both bodies, one after the other.
-fn compare<T>(criterion: &mut Criterion, name: &str, device: &Device, run: impl Fn(Body) -> T) {
+fn compare<T>(
+    criterion: &mut Criterion,
+    name: &str,
+    device: &Device,
+    mut run: impl FnMut(Body) -> T,
+) {
     let mut group = criterion.benchmark_group(name);
     for body in [Body::Fused, Body::Plain] {
         group.bench_function(format!("{body:?}").to_lowercase(), |bencher| {
@@ -215,5 +249,5 @@ fn settings() -> Criterion {
     Criterion::default().sample_size(10).warm_up_time(Duration::from_millis(500))
 }
 
-criterion_group!(name = benches; config = settings(); targets = forward, backward);
+criterion_group!(name = benches; config = settings(); targets = forward, backward, optimizer);
 criterion_main!(benches);
