@@ -36,16 +36,28 @@ pub fn available() -> Vec<DeviceInfo> {
 ///
 /// # Errors
 /// [`Error::Device`] when the backend is not compiled in; the message lists those that are.
-/// [`Error::Environment`] when `GPT2_SIMD` names instructions that the processor lacks.
+/// [`Error::Environment`] when `GPT2_SIMD` names instructions that the processor lacks, or `GPT2_OPS` is neither
+/// `fused` nor `plain`.
 pub fn by_name(name: &str) -> Result<Device> {
     match name {
         #[cfg(feature = "flex")]
-        "flex" => crate::ops::check_instructions().map(|()| Device::flex()),
+        "flex" => crate::ops::check_environment().map(|()| Device::flex()),
         #[cfg(feature = "ndarray")]
         "ndarray" => Ok(ndarray()),
         #[cfg(feature = "wgpu")]
         "wgpu" => Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
         other => Err(Error::Device { requested: other.to_string(), available: names() }),
+    }
+}
+
+/// The set of instructions that the kernels of a CPU backend use, as `GPT2_SIMD` names it: `avx512vnni`, `avx512`, `avx2`,
+/// `neon` or `portable`; `None` for a backend without kernels of ours.
+#[must_use]
+pub fn instructions(name: &str) -> Option<&'static str> {
+    match name {
+        #[cfg(feature = "flex")]
+        "flex" => Some(crate::ops::instructions()),
+        _ => None,
     }
 }
 

@@ -85,7 +85,7 @@ impl Sums {
         for batch in order.chunks(batch_size.max(1)) {
             let rows = batch.iter().map(|&row| data.example(row)).collect::<Result<Vec<_>>>()?;
             let rows: Vec<&Example> = rows.iter().map(AsRef::as_ref).collect();
-            let parts = parallel::parts(&rows, &device);
+            let parts = parallel::parts(&rows, model);
             for result in parallel::map(&parts, |_, rows| loss_and_hits(model, rows, &device)) {
                 let (loss, hits) = result?;
                 self.loss += loss;

@@ -7,7 +7,7 @@ use super::cache::LayerCache;
 use super::layers::Conv1D;
 use super::places::Places;
 use super::source::TensorSource;
-use crate::ops::{self, Attended, AttentionBias, AttentionScale, DropoutMasks};
+use crate::ops::{self, AttentionBias, AttentionScale, DropoutMasks};
 use crate::{Gpt2Config, Result};
 
 /// Attention of one block: fused query, key and value projection, heads, output projection.
@@ -47,8 +47,8 @@ impl Attention {
     ///
     /// # Shapes
     /// - x, residual: `[batch, seq, embd]`
-    /// - output: `[batch, seq, embd]`, and probabilities `[batch, head, seq, past + seq]` where
-    ///   there was a reason to make them
+    /// - output: `[batch, seq, embd]`, and probabilities `[batch, head, seq, seq]` where they are to be
+    ///   kept and there is no cache
     pub(super) fn forward(
         &self,
         x: Tensor<3>,
@@ -56,40 +56,28 @@ impl Attention {
         bias: &AttentionBias,
         cache: Option<(&mut LayerCache, &Places)>,
         masks: &mut DropoutMasks,
+        keeps_probabilities: bool,
     ) -> (Tensor<3>, Option<Tensor<4>>) {
         let qkv = self.c_attn.forward(x, masks); // [batch, seq, 3 embd]
+        let (heads, scale, p) = (self.n_head, self.scale, self.attn_pdrop);
         let (merged, probabilities) = match cache {
             Some((cache, places)) if ops::attends_in_place(&qkv) => {
-                (cache.attend(qkv, places, self.scale), None)
+                (cache.attend(qkv, places, scale), None)
             }
-            cache => self.attend(qkv, bias, cache, masks),
+            Some((cache, places)) => {
+                let [query, key, value] = ops::heads_apart(qkv, heads);
+                let (key, value) = cache.append(key, value, places);
+                let found = ops::attention(query, key, value, bias, scale, p, masks);
+                (ops::heads_together(found.output), None)
+            }
+            None if keeps_probabilities => {
+                let (merged, probabilities) =
+                    ops::plain::causal_attention(qkv, heads, bias, scale, p, masks);
+                (merged, Some(probabilities))
+            }
+            None => (ops::causal_attention(qkv, heads, bias, scale, p, masks), None),
         };
         (self.c_proj.forward_residual(merged, residual, self.resid_pdrop, masks), probabilities)
-    }
-
-    /// Heads apart, attention, heads together.
-    fn attend(
-        &self,
-        qkv: Tensor<3>,
-        bias: &AttentionBias,
-        cache: Option<(&mut LayerCache, &Places)>,
-        masks: &mut DropoutMasks,
-    ) -> (Tensor<3>, Option<Tensor<4>>) {
-        let [batch, seq, width] = qkv.dims();
-        let (embd, head_dim) = (width / 3, width / 3 / self.n_head);
-        let [query, key, value] = [0, 1, 2].map(|part| {
-            qkv.clone()
-                .narrow(2, part * embd, embd)
-                .reshape([batch, seq, self.n_head, head_dim])
-                .swap_dims(1, 2) // [batch, head, seq, head_dim]
-        });
-        let (key, value) = match cache {
-            Some((cache, places)) => cache.append(key, value, places),
-            None => (key, value),
-        };
-        let Attended { output, probabilities } =
-            ops::attention(query, key, value, bias, self.scale, self.attn_pdrop, masks);
-        (output.swap_dims(1, 2).reshape([batch, seq, embd]), Some(probabilities))
     }
 }
 

@@ -47,16 +47,18 @@ impl Block {
     }
 
     /// # Shapes
-    /// - x, output: `[batch, seq, embd]`, and probabilities `[batch, head, seq, past + seq]`, if made
+    /// - x, output: `[batch, seq, embd]`, and probabilities `[batch, head, seq, seq]`, if they are to be kept
     pub(super) fn forward(
         &self,
         x: Tensor<3>,
         bias: &AttentionBias,
         cache: Option<(&mut LayerCache, &Places)>,
         masks: &mut DropoutMasks,
+        keeps_probabilities: bool,
     ) -> (Tensor<3>, Option<Tensor<4>>) {
         let normed = self.ln_1.forward(x.clone());
-        let (x, probabilities) = self.attn.forward(normed, x, bias, cache, masks);
+        let (x, probabilities) =
+            self.attn.forward(normed, x, bias, cache, masks, keeps_probabilities);
         let normed = self.ln_2.forward(x.clone());
         (self.mlp.forward(normed, x, masks), probabilities)
     }

@@ -113,7 +113,7 @@ impl Conv1D {
     }
 
     /// The weight in fewer bits, where there is a product of it with `x`.
-    fn compact_for(&self, x: &Tensor<3>) -> Option<&CompactMatrix> {
+    pub(super) fn compact_for(&self, x: &Tensor<3>) -> Option<&CompactMatrix> {
         self.compact.as_ref().filter(|_| ops::takes_quantized(x))
     }
 
@@ -127,7 +127,7 @@ impl Conv1D {
         activation: Activation,
         masks: &mut DropoutMasks,
     ) -> Tensor<3> {
-        if self.lora_A.is_some() {
+        if self.has_lora() {
             return ops::activate(self.forward(x, masks), activation);
         }
         match self.compact_for(&x) {
@@ -148,7 +148,7 @@ impl Conv1D {
         masks: &mut DropoutMasks,
     ) -> Tensor<3> {
         let drops = p != 0.0 && x.is_autodiff();
-        if self.lora_A.is_none() && !drops {
+        if !self.has_lora() && !drops {
             let bias = self.bias.val();
             return match self.compact_for(&x) {
                 Some(weight) => ops::quantized_linear_residual(x, weight, bias, residual),
@@ -157,6 +157,11 @@ impl Conv1D {
         }
         let output = self.forward(x, masks).cast(residual.dtype());
         ops::dropout_residual(output, residual, p, masks)
+    }
+
+    /// Whether there are low-rank weights beside the weight.
+    pub(super) fn has_lora(&self) -> bool {
+        self.lora_A.is_some()
     }
 
     /// What LoRA adds, `[batch, seq, out]`.

@@ -21,7 +21,7 @@ pub(super) struct LoraLinear {
 impl LoraLinear {
     fn load(read: &mut Read<'_>, name: &str, shape: [usize; 2], device: &Device) -> Result<Self> {
         let values = read(name, &shape)?;
-        let data = source::data(name, values, shape.to_vec())?;
+        let data = source::data(name, values, shape.to_vec(), device)?;
         Ok(Self { weight: Param::from_data(data, device) })
     }
 

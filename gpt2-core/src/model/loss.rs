@@ -85,12 +85,17 @@ impl Gpt2 {
         }
     }
 
-    /// Whether [`head_loss`](Self::head_loss) goes over hidden states in parts, so that the logits of all of
-    /// them never exist together.
+    /// Whether passes are made of fused operations, which use all cores themselves and never hold the logits of all
+    /// positions.
     #[must_use]
-    pub fn holds_no_logits(&self, hidden: &Tensor<2>) -> bool {
-        self.compact_head(hidden).is_some()
-            || ops::holds_no_logits(hidden, &self.head_table().weight.val())
+    pub fn is_fused(&self) -> bool {
+        if self.is_compact() {
+            // Not by the weights, which would be computed.
+            return ops::is_fused(&self.ln_f.weight.val());
+        }
+        let block = self.h.first().map(|block| block.mlp.c_fc.weight.val());
+        ops::is_fused(&self.head_table().weight.val())
+            && block.is_none_or(|weight| ops::is_fused(&weight))
     }
 
     /// The head in fewer bits, where there are products of it with these hidden states.

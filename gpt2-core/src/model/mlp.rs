@@ -7,7 +7,7 @@ use super::layers::Conv1D;
 use super::source::TensorSource;
 use crate::Result;
 use crate::config::Activation;
-use crate::ops::DropoutMasks;
+use crate::ops::{self, DropoutMasks, MlpWeights};
 
 /// MLP of one block.
 #[derive(Module, Debug)]
@@ -46,7 +46,17 @@ impl Mlp {
         residual: Tensor<3>,
         masks: &mut DropoutMasks,
     ) -> Tensor<3> {
-        let inner = self.c_fc.forward_activated(x, self.activation, masks);
-        self.c_proj.forward_residual(inner, residual, self.resid_pdrop, masks)
+        let is_compact = self.c_fc.compact_for(&x).is_some();
+        if is_compact || self.c_fc.has_lora() || self.c_proj.has_lora() {
+            let inner = self.c_fc.forward_activated(x, self.activation, masks);
+            return self.c_proj.forward_residual(inner, residual, self.resid_pdrop, masks);
+        }
+        let weights = MlpWeights {
+            c_fc: self.c_fc.weight.val(),
+            c_fc_bias: self.c_fc.bias.val(),
+            c_proj: self.c_proj.weight.val(),
+            c_proj_bias: self.c_proj.bias.val(),
+        };
+        ops::mlp(x, weights, self.activation, residual, self.resid_pdrop, masks)
     }
 }

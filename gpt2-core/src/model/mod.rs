@@ -255,11 +255,10 @@ impl Gpt2 {
                 kept.hidden_states.push(x.clone());
             }
             let cached = cache.as_mut().map(|(layers, places)| (&mut layers[layer], *places));
-            let (output, probabilities) = block.forward(x, &bias, cached, masks);
+            let (output, probabilities) =
+                block.forward(x, &bias, cached, masks, kept.options.attentions);
             x = output;
-            if kept.options.attentions {
-                kept.attentions.extend(probabilities);
-            }
+            kept.attentions.extend(probabilities);
         }
         let last = self.ln_f.forward(x);
         if kept.options.hidden_states {

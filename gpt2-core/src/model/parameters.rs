@@ -99,8 +99,9 @@ impl ModuleMapper for Replacer<'_> {
             return param;
         }
         let (name, shape) = (self.path.join("."), param.dims().to_vec());
-        let values =
-            (self.read)(&name, &shape).and_then(|values| source::data(&name, values, shape));
+        let device = param.device();
+        let values = (self.read)(&name, &shape)
+            .and_then(|values| source::data(&name, values, shape, &device));
         match values {
             Ok(data) => param.map(|old| {
                 let is_trained = old.is_require_grad();

@@ -62,6 +62,6 @@ impl Block {
     /// - x, output: `[batch, seq, embd]`
     #[must_use]
     pub fn apply(&self, x: Tensor<3>, bias: &AttentionBias, masks: &mut DropoutMasks) -> Tensor<3> {
-        self.forward(x, bias, None, masks).0
+        self.forward(x, bias, None, masks, false).0
     }
 }

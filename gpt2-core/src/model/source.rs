@@ -43,7 +43,7 @@ impl<'a> TensorSource<'a> {
         let Loaded::Float(values) = loaded else {
             return Err(Error::argument("name", name, "a weight that may be in fewer bits"));
         };
-        Ok(Param::from_data(data(name, values, shape)?, self.device))
+        Ok(Param::from_data(data(name, values, shape, self.device)?, self.device))
     }
 
     /// As [`parameter`](Self::parameter), for a weight that may be in fewer bits: with those, if it is.
@@ -54,7 +54,7 @@ impl<'a> TensorSource<'a> {
         let (loaded, shape) = self.next(name, 2)?;
         match loaded {
             Loaded::Float(values) => {
-                Ok((Param::from_data(data(name, values, shape)?, self.device), None))
+                Ok((Param::from_data(data(name, values, shape, self.device)?, self.device), None))
             }
             Loaded::Compact(matrix) if matrix.shape()[..] == shape[..] => {
                 Ok((floats(&matrix, ParamId::new(), self.device), Some(matrix)))
@@ -87,21 +87,26 @@ impl<'a> TensorSource<'a> {
 pub(super) fn floats(matrix: &CompactMatrix, id: ParamId, device: &Device) -> Param<Tensor<2>> {
     let (shape, matrix) = (matrix.shape(), matrix.clone());
     let values = move |device: &Device, is_trained: bool| {
-        let data = TensorData::new(matrix.to_values(), matrix.shape());
+        let data = crate::ops::weights(matrix.to_values(), matrix.shape().to_vec(), device);
         Tensor::from_data(data, device).set_require_grad(is_trained)
     };
     Param::uninitialized(id, values, device.clone(), true, Shape::from(shape))
 }
 
-/// The values that a reader gave, in the shape that it was asked for.
+/// The values that a reader gave, in the shape that it was asked for and in memory that suits the device.
 ///
 /// # Errors
 /// [`Error::Argument`] for another number of values.
-pub(super) fn data(name: &str, values: Vec<f32>, shape: Vec<usize>) -> Result<TensorData> {
+pub(super) fn data(
+    name: &str,
+    values: Vec<f32>,
+    shape: Vec<usize>,
+    device: &Device,
+) -> Result<TensorData> {
     let count: usize = shape.iter().product();
     if values.len() != count {
         let found = format!("{} values for {name}", values.len());
         return Err(Error::argument("read", found, format!("{count}, for shape {shape:?}")));
     }
-    Ok(TensorData::new(values, shape))
+    Ok(crate::ops::weights(values, shape, device))
 }

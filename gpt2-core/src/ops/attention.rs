@@ -1,6 +1,7 @@
 //! Causal self-attention between queries and a (possibly longer) run of keys and values.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use burn::tensor::{Bool, Device, FloatDType, Tensor, TensorData, activation::softmax};
 
@@ -28,15 +29,20 @@ pub struct AttentionScale {
 
 /// What is added to the scores to hide keys; `[1 or batch, 1, queries, keys]`.
 ///
-/// Made once per forward pass and shared by all blocks.
+/// Made once per forward pass and shared by all blocks. One that only hides what comes after a token is made when it
+/// is first needed, which it may never be.
 #[derive(Debug, Clone)]
-pub struct AttentionBias(Option<Tensor<4>>);
+pub struct AttentionBias {
+    made: OnceLock<Option<Tensor<4>>>,
+    /// Number of tokens and place of one that is causal and no more.
+    causal: Option<(usize, Device)>,
+}
 
 impl AttentionBias {
     /// Hides nothing.
     #[must_use]
     pub fn none() -> Self {
-        Self(None)
+        Self::of(None)
     }
 
     /// Hides from every query what comes after it, and everywhere the keys whose
@@ -46,21 +52,33 @@ impl AttentionBias {
     /// - attention_mask: `[batch, seq]`, true where there is a token
     #[must_use]
     pub fn causal(seq: usize, attention_mask: Option<Tensor<2, Bool>>, device: &Device) -> Self {
-        let causal = Self::ragged(&[0], seq, seq, device).0;
-        let padding = attention_mask.map(|mask| {
-            let [batch, keys] = mask.dims();
-            let bias = Tensor::<2>::zeros([batch, keys], device).mask_fill(mask.bool_not(), HIDDEN);
-            bias.reshape([batch, 1, 1, keys])
-        });
-        Self(match (causal, padding) {
-            // Twice `HIDDEN` would be minus infinity: take the lower of the two, not the sum.
-            (Some(causal), Some(padding)) => {
-                let [batch, _, _, keys] = padding.dims();
-                let shape = [batch, 1, seq, keys];
-                Some(causal.expand(shape).min_pair(padding.expand(shape)))
-            }
-            (causal, padding) => causal.or(padding),
-        })
+        let Some(mask) = attention_mask else {
+            return Self { made: OnceLock::new(), causal: Some((seq, device.clone())) };
+        };
+        let [batch, keys] = mask.dims();
+        let padding = Tensor::<2>::zeros([batch, keys], device).mask_fill(mask.bool_not(), HIDDEN);
+        let (padding, shape) = (padding.reshape([batch, 1, 1, keys]), [batch, 1, seq, keys]);
+        // Twice `HIDDEN` would be minus infinity: take the lower of the two, not the sum.
+        Self::of(Some(match causal(&[0], seq, seq, device) {
+            Some(causal) => causal.expand(shape).min_pair(padding.expand(shape)),
+            None => padding,
+        }))
+    }
+
+    fn of(bias: Option<Tensor<4>>) -> Self {
+        Self { made: OnceLock::from(bias), causal: None }
+    }
+
+    /// Whether it hides from every token of a text what comes after it, and nothing else.
+    #[must_use]
+    pub fn is_causal(&self) -> bool {
+        self.causal.is_some()
+    }
+
+    fn tensor(&self) -> Option<&Tensor<4>> {
+        let make =
+            || self.causal.as_ref().and_then(|(seq, device)| causal(&[0], *seq, *seq, device));
+        self.made.get_or_init(make).as_ref()
     }
 
     /// Hides from query `i` of a row every key behind place `start + i`, where `starts` has one
@@ -68,18 +86,23 @@ impl AttentionBias {
     /// stands last in every row.
     #[must_use]
     pub fn ragged(starts: &[usize], queries: usize, keys: usize, device: &Device) -> Self {
-        if starts.iter().all(|start| start + 1 >= keys) {
-            return Self(None);
-        }
-        let hidden = |last: usize, key: usize| if key > last { HIDDEN } else { 0.0 };
-        let values = starts
-            .iter()
-            .flat_map(|&start| start..start + queries)
-            .flat_map(|last| (0..keys).map(move |key| hidden(last, key)))
-            .collect::<Vec<f32>>();
-        let shape = [starts.len(), 1, queries, keys];
-        Self(Some(Tensor::from_data(TensorData::new(values, shape), device)))
+        Self::of(causal(starts, queries, keys, device))
     }
+}
+
+/// As [`AttentionBias::ragged`]; `None` where there is nothing to hide.
+fn causal(starts: &[usize], queries: usize, keys: usize, device: &Device) -> Option<Tensor<4>> {
+    if starts.iter().all(|start| start + 1 >= keys) {
+        return None;
+    }
+    let hidden = |last: usize, key: usize| if key > last { HIDDEN } else { 0.0 };
+    let values = starts
+        .iter()
+        .flat_map(|&start| start..start + queries)
+        .flat_map(|last| (0..keys).map(move |key| hidden(last, key)))
+        .collect::<Vec<f32>>();
+    let shape = [starts.len(), 1, queries, keys];
+    Some(Tensor::from_data(TensorData::new(values, shape), device))
 }
 
 /// What [`attention`] returns.
@@ -118,7 +141,7 @@ pub fn attention(
         AttentionScale { .. } => scaled(query).matmul(key.swap_dims(2, 3)),
     };
     let scores = scores.cast(FloatDType::F32);
-    let scores = match &bias.0 {
+    let scores = match bias.tensor() {
         Some(bias) => scores + bias.clone(),
         None => scores,
     };

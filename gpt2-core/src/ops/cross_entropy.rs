@@ -53,7 +53,7 @@ pub fn linear_cross_entropy(
     factor: f64,
 ) -> Tensor<1> {
     #[cfg(feature = "flex")]
-    if holds_no_logits(&hidden, &table) {
+    if fused::is_ours(&hidden) && fused::is_ours(&table) {
         return in_parts(hidden, table, targets, factor).0;
     }
     by_parts(hidden, table, targets, factor)
@@ -82,7 +82,7 @@ pub fn linear_cross_entropy_and_hits(
     targets: Tensor<1, Int>,
 ) -> (Tensor<1>, Tensor<1, Int>) {
     #[cfg(feature = "flex")]
-    if holds_no_logits(&hidden, &table) {
+    if fused::is_ours(&hidden) && fused::is_ours(&table) {
         return in_parts(hidden, table, targets, 1.0);
     }
     let logits = scores_by_parts(hidden, table);
@@ -101,16 +101,4 @@ fn in_parts(
         ([hidden, table].map(Tensor::into_dispatch), targets.into_dispatch());
     let (loss, hits) = <Dispatch as FusedOps>::linear_cross_entropy(hidden, table, targets, factor);
     (Tensor::from_dispatch(loss), Tensor::from_dispatch(hits))
-}
-
-/// Whether [`linear_cross_entropy`] goes over these rows in parts, so that their logits never exist together.
-#[must_use]
-pub fn holds_no_logits(hidden: &Tensor<2>, table: &Tensor<2>) -> bool {
-    #[cfg(feature = "flex")]
-    return fused::is_ours(hidden) && fused::is_ours(table);
-    #[cfg(not(feature = "flex"))]
-    {
-        let _ = (hidden, table);
-        false
-    }
 }

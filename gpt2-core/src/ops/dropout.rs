@@ -27,7 +27,7 @@ impl DropoutMasks {
         Self { seed: seed.unwrap_or_else(rand::random), taken: 0 }
     }
 
-    fn next_key(&mut self) -> u64 {
+    pub(super) fn next_key(&mut self) -> u64 {
         self.taken += 1;
         hash(self.seed).wrapping_add(hash(self.taken))
     }

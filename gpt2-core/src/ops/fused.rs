@@ -7,19 +7,48 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, backend_extension};
 use burn::tensor::{DType, Device, Tensor};
 
+use super::AdamWUpdate;
+use super::causal_attention::Heads;
 use super::dropout::Mask;
+use crate::{Error, Result};
 
-/// Environment variable that says `plain` where ordinary operations are wanted.
-const SWITCH: &str = "GPT2_OPS";
+/// The environment variable that turns them off.
+const VARIABLE: &str = "GPT2_OPS";
 
 /// Whether a tensor is one that the fused operations take: `f32`, on `flex`, with gradients or without.
 ///
-/// All of them are passed over where the environment says `GPT2_OPS=plain`, which is read once.
+/// The one place that decides between them and the ordinary ones. `GPT2_OPS=plain` passes them all over.
 pub(super) fn is_ours<const D: usize>(x: &Tensor<D>) -> bool {
-    static IS_ON: OnceLock<bool> = OnceLock::new();
-    x.dtype() == DType::F32
-        && x.device() == Device::flex()
-        && *IS_ON.get_or_init(|| std::env::var(SWITCH).map_or(true, |ops| ops != "plain"))
+    x.dtype() == DType::F32 && x.device() == Device::flex() && are_on()
+}
+
+/// What the environment of this process asks for, which is read once.
+fn are_on() -> bool {
+    static ARE_ON: OnceLock<bool> = OnceLock::new();
+    *ARE_ON.get_or_init(|| check().unwrap_or(true))
+}
+
+/// Whether `GPT2_OPS` asks for the fused operations.
+///
+/// # Errors
+/// [`Error::Environment`] where it has another value than `fused` or `plain`.
+pub(crate) fn check() -> Result<bool> {
+    match std::env::var_os(VARIABLE) {
+        Some(name) => named(&name.to_string_lossy()),
+        None => Ok(true),
+    }
+}
+
+fn named(name: &str) -> Result<bool> {
+    match name {
+        "fused" => Ok(true),
+        "plain" => Ok(false),
+        _ => Err(Error::Environment {
+            variable: VARIABLE,
+            found: name.to_string(),
+            expected: "fused or plain".to_string(),
+        }),
+    }
 }
 
 /// The operations, on tensors as the backend holds them.
@@ -56,6 +85,17 @@ pub trait FusedOps: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// `gelu(x @ c_fc + c_fc_bias) @ c_proj + c_proj_bias`, dropped by the mask, `+ residual`.
+    fn mlp(
+        x: FloatTensor<Self>,
+        c_fc: FloatTensor<Self>,
+        c_fc_bias: FloatTensor<Self>,
+        c_proj: FloatTensor<Self>,
+        c_proj_bias: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        mask: Option<Mask>,
     ) -> FloatTensor<Self>;
 
     /// `x @ table^T`.
@@ -95,6 +135,9 @@ pub trait FusedOps: Backend {
         factor: f64,
     ) -> (FloatTensor<Self>, IntTensor<Self>);
 
+    /// Causal attention from packed queries, keys and values.
+    fn causal_attention(qkv: FloatTensor<Self>, heads: Heads) -> FloatTensor<Self>;
+
     /// Writes keys and values into the cache, then attends; gives output, keys and values. Records nothing.
     fn attend_in_place(
         qkv: FloatTensor<Self>,
@@ -110,6 +153,28 @@ pub trait FusedOps: Backend {
         from: Vec<usize>,
         first: usize,
         filled: usize,
+    ) -> FloatTensor<Self>;
+
+    /// A step of AdamW where the tensors lie; gives value, mean and mean of squares. Records nothing.
+    fn adamw(
+        value: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        square: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        update: AdamWUpdate,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Zeros of the shape of a tensor, for a moment of AdamW.
+    fn moment(like: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Sum of squares, an f64 `[1]`. Records nothing.
+    fn squared_norm(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// `sum + factor * part`, where `sum` lies. Records nothing.
+    fn add_scaled(
+        sum: FloatTensor<Self>,
+        part: FloatTensor<Self>,
+        factor: f32,
     ) -> FloatTensor<Self>;
 }
 
@@ -142,6 +207,13 @@ pub trait FusedKernels: FusedOps {
     /// `upstream` times the derivative of GELU at `x`.
     fn gelu_tanh_backward(upstream: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self>;
 
+    /// `upstream @ weight^T` times the derivative of GELU at `x`.
+    fn scores_through_gelu(
+        upstream: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
     /// Adds rows of `upstream` to the rows `indices` of a table, which has `rows` of zeros where none is given.
     fn scatter_add(
         table: Option<FloatTensor<Self>>,
@@ -160,6 +232,21 @@ pub trait FusedKernels: FusedOps {
         wanted: [bool; 2],
     ) -> CrossEntropy<Self>;
 
+    /// [`FusedOps::causal_attention`], and the logarithm of the sum of exponentials of every query's scores.
+    fn causal_attention_with_sums(
+        qkv: FloatTensor<Self>,
+        heads: Heads,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Gradient of the packed queries, keys and values.
+    fn causal_attention_backward(
+        upstream: FloatTensor<Self>,
+        qkv: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        sums: FloatTensor<Self>,
+        heads: Heads,
+    ) -> FloatTensor<Self>;
+
     /// `x * upstream`, where `upstream` is one number.
     fn scaled(x: FloatTensor<Self>, upstream: FloatTensor<Self>) -> FloatTensor<Self>;
 }
@@ -175,4 +262,30 @@ pub struct CrossEntropy<B: Backend> {
     pub by_hidden: Option<FloatTensor<B>>,
     /// Gradient by the table.
     pub by_table: Option<FloatTensor<B>>,
+}
+
+/// `x @ weight + bias`, dropped by the mask, `+ residual`.
+pub(super) fn projected<B: FusedOps>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    bias: FloatTensor<B>,
+    residual: FloatTensor<B>,
+    mask: Option<Mask>,
+) -> FloatTensor<B> {
+    match mask {
+        Some(mask) => B::dropout_residual(B::fused_linear(x, weight, bias), residual, mask),
+        None => B::linear_residual(x, weight, bias, residual),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_switch_has_two_positions() {
+        assert!(named("fused").unwrap() && !named("plain").unwrap());
+        let error = named("off").unwrap_err().to_string();
+        assert_eq!(error, "GPT2_OPS is `off`, expected fused or plain");
+    }
 }

@@ -5,10 +5,14 @@
 //! methods of `fused::FusedOps`. `cpu` has the ones of `flex`, `autodiff` the ways back. [`plain`] has the ordinary
 //! bodies alone.
 
+use burn::tensor::{DType, Device, TensorData};
+
 mod activation;
+mod adamw;
 mod attention;
 #[cfg(feature = "flex")]
 mod autodiff;
+mod causal_attention;
 #[cfg(feature = "flex")]
 mod cpu;
 mod cross_entropy;
@@ -18,32 +22,65 @@ mod embedding;
 mod fused;
 mod layer_norm;
 mod linear;
+mod mlp;
 pub mod plain;
 mod quantized;
 mod rows;
 
+use burn::tensor::Tensor;
+
 pub use activation::activate;
+pub use adamw::{AdamWUpdate, adamw, add_scaled, squared_norm};
 pub use attention::{
     Attended, AttentionBias, AttentionScale, attend_in_place, attends_in_place, attention,
 };
+pub use causal_attention::{causal_attention, heads_apart, heads_together};
 pub use cross_entropy::{
-    cross_entropy, holds_no_logits, linear_cross_entropy, linear_cross_entropy_and_hits,
-    token_accuracy,
+    cross_entropy, linear_cross_entropy, linear_cross_entropy_and_hits, token_accuracy,
 };
 pub use dropout::{DropoutMasks, dropout, dropout_residual};
 pub use embedding::{TokenTable, embedding};
 pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_activated, linear_residual, scores};
+pub use mlp::{MlpWeights, mlp};
 pub use quantized::{
     quantized_cross_entropy, quantized_linear, quantized_linear_activated,
     quantized_linear_residual, quantized_rows, quantized_scores, takes_quantized,
 };
 pub use rows::move_rows;
 
-/// Whether the instructions that the environment asks for are there.
+/// Whether what the environment asks of the operations means something here.
 #[cfg(feature = "flex")]
-pub(crate) fn check_instructions() -> crate::Result<()> {
-    cpu::level::check().map(drop)
+pub(crate) fn check_environment() -> crate::Result<()> {
+    cpu::level::check()?;
+    fused::check().map(drop)
+}
+
+/// The name of the instructions in use.
+#[cfg(feature = "flex")]
+pub(crate) fn instructions() -> &'static str {
+    cpu::level::level().name()
+}
+
+/// Whether operations take their fused bodies for tensors like `x`.
+#[must_use]
+pub fn is_fused<const D: usize>(x: &Tensor<D>) -> bool {
+    #[cfg(feature = "flex")]
+    return fused::is_ours(x);
+    #[cfg(not(feature = "flex"))]
+    {
+        let _ = x;
+        false
+    }
+}
+
+/// Weights for a device, where `flex` reads them fastest.
+pub(crate) fn weights(values: Vec<f32>, shape: Vec<usize>, device: &Device) -> TensorData {
+    #[cfg(feature = "flex")]
+    if *device == Device::flex() {
+        return TensorData::from_bytes(cpu::memory::lasting(values), shape, DType::F32);
+    }
+    TensorData::new(values, shape)
 }
 
 /// Gives memory back that operations have kept for their next call: after a run, say, in a program that goes on.
@@ -53,4 +90,13 @@ pub(crate) fn check_instructions() -> crate::Result<()> {
 pub fn release_memory() {
     #[cfg(feature = "flex")]
     cpu::memory::release();
+}
+
+/// Bytes of the buffers that [`release_memory`] is about, in use and idle.
+#[must_use]
+pub fn reserved_memory() -> usize {
+    #[cfg(feature = "flex")]
+    return cpu::memory::reserved();
+    #[cfg(not(feature = "flex"))]
+    0
 }

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData, Tolerance};
 use gpt2_core::config::Activation;
-use gpt2_core::ops::{self, DropoutMasks, TokenTable, plain};
+use gpt2_core::ops::{self, AttentionBias, AttentionScale, DropoutMasks, TokenTable, plain};
 
 use crate::common::{devices, numbers};
 
@@ -334,6 +334,73 @@ fn the_number_of_threads_changes_no_bit() {
     for threads in [2, 3] {
         for (found, expected) in gradients(threads).iter().zip(&alone) {
             found.assert_eq(expected, true);
+        }
+    }
+}
+
+#[test]
+fn attention_equals_its_parts() {
+    for device in devices() {
+        for (batch, seq, heads, head_dim) in [(1, 1, 1, 3), (2, 9, 3, 5), (2, 70, 2, 32)] {
+            for p in [0.0, 0.4] {
+                let context = format!("{device:?} {batch} x {seq} x {heads} x {head_dim} {p}");
+                let qkv = leaf([batch, seq, 3 * heads * head_dim], 1, &device);
+                let bias = AttentionBias::causal(seq, None, &device.clone().autodiff());
+                let scale = AttentionScale { factor: 0.7, keys_first: false };
+                let masks = || DropoutMasks::new(Some(5));
+                let x = qkv.clone();
+                let found = ops::causal_attention(x, heads, &bias, scale, p, &mut masks());
+                let x = qkv.clone();
+                let parts = plain::causal_attention(x, heads, &bias, scale, p, &mut masks()).0;
+                assert_same(found.clone().inner(), parts.clone().inner(), &context);
+                let [found, expected] = [derived(&found), derived(&parts)];
+                assert_gradient(&qkv, &found, &expected, &context);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_mlp_equals_its_parts_and_frozen_weights_have_no_gradient() {
+    for device in devices() {
+        for (rows, embd, p, frozen) in
+            [(3, 5, 0.0, 9), (70, 33, 0.3, 9), (70, 33, 0.0, 3), (20, 16, 0.3, 1)]
+        {
+            let context = format!("{device:?} {rows} x {embd} {p} {frozen}");
+            let trained = |at: usize| at != frozen;
+            let x = leaf([1, rows, embd], 1, &device).set_require_grad(trained(0));
+            let c_fc = leaf([embd, 4 * embd], 2, &device).set_require_grad(trained(1));
+            let c_fc_bias = leaf([4 * embd], 3, &device).set_require_grad(trained(2));
+            let c_proj = leaf([4 * embd, embd], 4, &device).set_require_grad(trained(3));
+            let c_proj_bias = leaf([embd], 5, &device);
+            let residual = leaf([1, rows, embd], 6, &device);
+            let masks = || DropoutMasks::new(Some(8));
+            let weights = ops::MlpWeights {
+                c_fc: c_fc.clone(),
+                c_fc_bias: c_fc_bias.clone(),
+                c_proj: c_proj.clone(),
+                c_proj_bias: c_proj_bias.clone(),
+            };
+            let (a, b) = (x.clone(), residual.clone());
+            let found = ops::mlp(a, weights, Activation::GeluNew, b, p, &mut masks());
+            let inner = plain::linear(x.clone(), c_fc.clone(), c_fc_bias.clone());
+            let output = plain::linear(plain::gelu(inner), c_proj.clone(), c_proj_bias.clone());
+            let expected = match p {
+                0.0 => output + residual.clone(),
+                _ => plain::dropout(output, p, &mut masks()) + residual.clone(),
+            };
+            assert_same(found.clone().inner(), expected.clone().inner(), &context);
+            let [found, expected] = [derived(&found), derived(&expected)];
+            assert_gradient(&residual, &found, &expected, &context);
+            assert_gradient(&c_fc_bias, &found, &expected, &context);
+            assert_gradient(&c_proj_bias, &found, &expected, &context);
+            assert_gradient(&x, &found, &expected, &context);
+            for (at, weight) in [(1, &c_fc), (3, &c_proj)] {
+                match trained(at) {
+                    true => assert_gradient(weight, &found, &expected, &context),
+                    false => assert!(weight.grad(&found).is_none(), "{context}"),
+                }
+            }
         }
     }
 }

@@ -8,4 +8,5 @@ mod locate;
 mod lora;
 mod model;
 mod ops;
+mod optimizer_ops;
 mod quantize;

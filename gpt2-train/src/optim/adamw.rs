@@ -7,6 +7,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use gpt2_core::Gpt2;
 use gpt2_core::model::NamedParameter;
+use gpt2_core::ops::{self, AdamWUpdate};
 use serde::{Deserialize, Serialize};
 
 /// Where epsilon is added, which is where implementations of Adam differ.
@@ -124,33 +125,24 @@ impl AdamW {
         model.map(&mut Update { optimizer: self, gradients, step, at: 0, path: Vec::new() })
     }
 
-    fn update(
-        &mut self,
-        name: String,
-        value: Tensor<1>,
-        gradient: Tensor<1>,
-        learning_rate: f64,
-    ) -> Tensor<1> {
+    /// What the step does to the parameter `name`.
+    fn update_of(&self, name: &str, learning_rate: f64, gradient_factor: f64) -> AdamWUpdate {
         let AdamWConfig { form, adam_beta1, adam_beta2, adam_epsilon, weight_decay } = self.config;
-        let decay = if decays(&name) { 1.0 - learning_rate * weight_decay } else { 1.0 };
-        let square = gradient.clone().square() * (1.0 - adam_beta2);
-        let mean = gradient * (1.0 - adam_beta1);
-        let (mean, square) = match self.moments.remove(&name) {
-            Some(old) => (old.mean * adam_beta1 + mean, old.square * adam_beta2 + square),
-            None => (mean, square),
+        let root_correction = (1.0 - adam_beta2.powi(self.steps)).sqrt();
+        let rate = learning_rate / (1.0 - adam_beta1.powi(self.steps));
+        let (root_factor, rate) = match form {
+            AdamForm::Torch => (1.0 / root_correction, rate),
+            AdamForm::Keras => (1.0, rate * root_correction),
         };
-        let correction1 = 1.0 - adam_beta1.powi(self.steps);
-        let correction2 = 1.0 - adam_beta2.powi(self.steps);
-        let rate = learning_rate / correction1;
-        let root = square.clone().sqrt();
-        let change = match form {
-            AdamForm::Torch => {
-                mean.clone() / (root * (1.0 / correction2.sqrt()) + adam_epsilon) * rate
-            }
-            AdamForm::Keras => mean.clone() / (root + adam_epsilon) * (rate * correction2.sqrt()),
-        };
-        self.moments.insert(name, Moments { mean, square });
-        if decay == 1.0 { value - change } else { value * decay - change }
+        AdamWUpdate {
+            gradient_factor,
+            beta1: adam_beta1,
+            beta2: adam_beta2,
+            root_factor,
+            epsilon: adam_epsilon,
+            rate,
+            decay: if decays(name) { 1.0 - learning_rate * weight_decay } else { 1.0 },
+        }
     }
 }
 
@@ -168,14 +160,17 @@ impl ModuleMapper for Update<'_> {
         let (factor, rate) = (self.step.factors[self.at], self.step.learning_rates[self.at]);
         self.at += 1;
         let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
+        let name = self.path.join(".");
+        let update = self.optimizer.update_of(&name, rate, factor);
+        let moments = self.optimizer.moments.remove(&name);
+        let moments = moments.map(|Moments { mean, square }| [mean, square]);
+        // From here on the tensor has no other owner, so that it can be changed where it lies.
         let (id, value, mapper) = param.consume();
         let shape = value.dims();
-        let count = shape.iter().product::<usize>();
-        let gradient = gradient.reshape([count]);
-        let gradient = if factor == 1.0 { gradient } else { gradient * factor };
-        let value = value.inner().reshape([count]);
-        let name = self.path.join(".");
-        let value = self.optimizer.update(name, value, gradient, rate);
+        let count = [shape.iter().product::<usize>()];
+        let value = value.inner().reshape(count);
+        let (value, moments) = ops::adamw(value, moments, gradient.reshape(count), &update);
+        self.optimizer.restore(&name, moments);
         let value = Tensor::from_inner(value.reshape(shape)).require_grad();
         Param::from_mapped_value(id, value, mapper)
     }

@@ -3,7 +3,7 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
-use gpt2_core::{Error as CoreError, Gpt2};
+use gpt2_core::{Error as CoreError, Gpt2, ops};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -37,9 +37,9 @@ pub fn gradient_norms(model: &Gpt2, gradients: &GradientsParams) -> Result<Vec<f
         return Ok(norms);
     }
     // One transfer for all of them.
-    let squares: Vec<f32> = Tensor::cat(sums, 0).try_into_vec_as().map_err(CoreError::compute)?;
+    let squares: Vec<f64> = Tensor::cat(sums, 0).try_into_vec_as().map_err(CoreError::compute)?;
     for (place, square) in places.into_iter().zip(squares) {
-        norms[place] = f64::from(square).sqrt();
+        norms[place] = square.sqrt();
     }
     Ok(norms)
 }
@@ -68,7 +68,7 @@ struct Squares<'a> {
 
 impl ModuleVisitor for Squares<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.sums.push(self.gradients.get::<D>(param.id).map(|gradient| gradient.square().sum()));
+        self.sums.push(self.gradients.get::<D>(param.id).map(ops::squared_norm));
     }
 }
 

@@ -7,7 +7,6 @@
 //! logits of all of them never exist together.
 
 use burn::module::Module;
-use burn::optim::GradientsParams;
 use burn::tensor::{Gradients, Tensor};
 use gpt2_core::model::block::Block;
 use gpt2_core::ops::{AttentionBias, DropoutMasks};
@@ -30,7 +29,7 @@ pub(super) fn loss_and_gradients(
     batch: &ClmBatch,
     scored: usize,
     loss_factor: f64,
-) -> Result<(f64, GradientsParams)> {
+) -> Result<(f64, GradientSums)> {
     let mut sums = GradientSums::new(loss_factor);
     let start = DropoutMasks::new(batch.input.dropout_seed);
     let bias = model.attention_bias(&batch.input);
@@ -47,7 +46,7 @@ pub(super) fn loss_and_gradients(
         sums.add(&model.wte, &mut gradients);
         sums.add(&model.wpe, &mut gradients);
     }
-    Ok((loss / loss_factor, sums.into_params()))
+    Ok((loss / loss_factor, sums))
 }
 
 /// Input of every block with the masks that come next there, and the output of the last one.
@@ -82,7 +81,7 @@ fn head(
     let hidden = model.ln_f.forward(leaf.clone()).reshape([rows * seq, embd]);
     let hidden = hidden.select(0, batch.positions.clone()); // [scored, embd]
     let (mut loss, mut upstream) = (0.0, Vec::new());
-    let parts = if model.holds_no_logits(&hidden) { batch.scored } else { HEAD_ROWS };
+    let parts = if model.is_fused() { batch.scored } else { HEAD_ROWS };
     let targets = batch.targets.clone().split(parts, 0);
     for (part, targets) in hidden.clone().inner().split(parts, 0).into_iter().zip(targets) {
         let part = self::leaf(part);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::module::Module;
-use gpt2_core::{Error as CoreError, Gpt2};
+use gpt2_core::{Error as CoreError, Gpt2, ops};
 
 use super::gradients::gradients;
 use super::{Outcome, Trainer};
@@ -131,6 +131,8 @@ impl<'a> Run<'a> {
             self.save()?;
         }
         self.count_time();
+        // The caller's program may go on for long without another run.
+        ops::release_memory();
         let last = self.model.valid();
         let best = self.state.best.zip(self.best);
         Ok(Outcome {

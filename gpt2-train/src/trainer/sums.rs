@@ -3,6 +3,7 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{FloatDType, Gradients, Tensor};
+use gpt2_core::ops;
 
 /// Sums of gradients, in f32 and without the loss scale.
 ///
@@ -22,7 +23,13 @@ impl GradientSums {
 
     /// Adds the gradients of the parameters of `part`.
     pub fn add(&mut self, part: &impl Module, gradients: &mut Gradients) {
-        part.visit(&mut Add { sums: self, gradients });
+        let factor = self.factor;
+        part.visit(&mut Add { sums: self, found: Found::Graph(gradients), factor });
+    }
+
+    /// Adds the sums of another part of the batch, which are freed one by one.
+    pub fn add_sums(&mut self, model: &impl Module, mut sums: Self) {
+        model.visit(&mut Add { sums: self, found: Found::Sums(&mut sums.sums), factor: 1.0 });
     }
 
     pub fn into_params(self) -> GradientsParams {
@@ -30,21 +37,31 @@ impl GradientSums {
     }
 }
 
+/// Where gradients are taken from.
+enum Found<'a> {
+    Graph(&'a mut Gradients),
+    Sums(&'a mut GradientsParams),
+}
+
 struct Add<'a> {
     sums: &'a mut GradientSums,
-    gradients: &'a mut Gradients,
+    found: Found<'a>,
+    factor: f64,
 }
 
 impl ModuleVisitor for Add<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let Some(gradient) = param.val().grad_remove(self.gradients) else { return };
-        let GradientSums { sums, factor } = &mut *self.sums;
-        let gradient = gradient.cast(FloatDType::F32);
-        let gradient = if *factor == 1.0 { gradient } else { gradient * *factor };
-        let sum = match sums.remove::<D>(param.id) {
-            Some(sum) => sum + gradient,
-            None => gradient,
+        let found = match &mut self.found {
+            Found::Graph(gradients) => param.val().grad_remove(gradients),
+            Found::Sums(sums) => sums.remove::<D>(param.id),
         };
-        sums.register(param.id, sum);
+        let Some(gradient) = found else { return };
+        let (gradient, factor) = (gradient.cast(FloatDType::F32), self.factor);
+        let sum = match self.sums.sums.remove::<D>(param.id) {
+            Some(sum) => ops::add_scaled(sum, gradient, factor),
+            None if factor == 1.0 => gradient,
+            None => gradient * factor,
+        };
+        self.sums.sums.register(param.id, sum);
     }
 }

@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod events;
+mod growth;
 mod lora;
 mod lr_finder;
 mod precision;

@@ -1,5 +1,7 @@
 //! Small models, and data with a rule that they can learn.
 
+use std::process::Command;
+
 use gpt2_core::{Gpt2, Gpt2Config, device};
 use gpt2_train::Dataset;
 use gpt2_train::data::blocks;
@@ -13,6 +15,28 @@ pub struct Size {
 
 pub const SMALL: Size = Size { n_positions: 8, n_embd: 16, n_head: 2 };
 pub const MEDIUM: Size = Size { n_positions: 16, n_embd: 32, n_head: 4 };
+
+/// Set in the process that [`is_alone`] starts.
+const ALONE: &str = "GPT2_TEST_ALONE";
+
+/// Whether a test is in a process of its own, with these variables; where it is not, it is run in one, and must pass.
+///
+/// For what other tests would disturb: the buffers of operations, and variables that are read once.
+pub fn is_alone(test: &str, variables: &[(&str, &str)]) -> bool {
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let alone = Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--nocapture"])
+        .env(ALONE, "1")
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&alone.stdout);
+    assert!(alone.status.success(), "{}", String::from_utf8_lossy(&alone.stderr));
+    assert!(output.contains("1 passed"), "`{test}` is no test: {output}");
+    false
+}
 
 /// Ids of which every one follows from the one before it.
 pub fn rule(tokens: usize) -> Vec<u32> {

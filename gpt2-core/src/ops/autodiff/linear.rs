@@ -10,10 +10,10 @@ use crate::ops::fused::FusedKernels;
 
 /// The operands of a product that gradients are made of: the input where the weight has one, and the other way
 /// round.
-type Operands<B> = [Option<FloatTensor<B>>; 2];
+pub(super) type Operands<B> = [Option<FloatTensor<B>>; 2];
 
 /// Gradients of input, weight and bias. `is_wanted` says it of the bias; an operand says it of the other.
-fn gradients_of<B: FusedKernels>(
+pub(super) fn gradients_of<B: FusedKernels>(
     upstream: FloatTensor<B>,
     [x, weight]: Operands<B>,
     is_wanted: bool,
@@ -26,7 +26,7 @@ fn gradients_of<B: FusedKernels>(
 }
 
 /// Keeps of input and weight what their gradients need.
-fn operands<B: FusedKernels>(x: &Recorded<B>, weight: &Recorded<B>) -> Operands<B> {
+pub(super) fn operands<B: FusedKernels>(x: &Recorded<B>, weight: &Recorded<B>) -> Operands<B> {
     [
         weight.is_tracked().then(|| x.primitive().clone()),
         x.is_tracked().then(|| weight.primitive().clone()),

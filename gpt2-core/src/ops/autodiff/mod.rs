@@ -1,12 +1,14 @@
 //! How the fused operations go back: one [`Backward`](burn::backend::autodiff::ops::Backward) a file.
 
 mod alias;
+mod attention;
 mod cross_entropy;
 mod dropout;
 mod embedding;
 mod gelu;
 mod layer_norm;
 mod linear;
+mod mlp;
 mod scores;
 
 use std::ops::Range;
@@ -17,6 +19,8 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 
+use super::AdamWUpdate;
+use super::causal_attention::Heads;
 use super::dropout::Mask;
 use super::fused::{FusedKernels, FusedOps};
 
@@ -53,6 +57,18 @@ impl<B: FusedKernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         bias: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         linear::linear_gelu::<B, C>(x, weight, bias)
+    }
+
+    fn mlp(
+        x: FloatTensor<Self>,
+        c_fc: FloatTensor<Self>,
+        c_fc_bias: FloatTensor<Self>,
+        c_proj: FloatTensor<Self>,
+        c_proj_bias: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        mask: Option<Mask>,
+    ) -> FloatTensor<Self> {
+        mlp::mlp::<B, C>(x, c_fc, c_fc_bias, c_proj, c_proj_bias, residual, mask)
     }
 
     fn scores(x: FloatTensor<Self>, table: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -98,6 +114,10 @@ impl<B: FusedKernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         cross_entropy::linear_cross_entropy::<B, C>(hidden, table, targets, factor)
     }
 
+    fn causal_attention(qkv: FloatTensor<Self>, heads: Heads) -> FloatTensor<Self> {
+        attention::causal_attention::<B, C>(qkv, heads)
+    }
+
     fn attend_in_place(
         qkv: FloatTensor<Self>,
         keys: FloatTensor<Self>,
@@ -117,6 +137,35 @@ impl<B: FusedKernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         filled: usize,
     ) -> FloatTensor<Self> {
         constant(B::move_rows(cached.into_primitive(), from, first, filled))
+    }
+
+    fn adamw(
+        value: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        square: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        update: AdamWUpdate,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let [value, mean, square] = [value, mean, square].map(|tensor| tensor.into_primitive());
+        let (value, mean, square) =
+            B::adamw(value, mean, square, gradient.into_primitive(), update);
+        (constant(value), constant(mean), constant(square))
+    }
+
+    fn moment(like: FloatTensor<Self>) -> FloatTensor<Self> {
+        constant(B::moment(like.into_primitive()))
+    }
+
+    fn squared_norm(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        constant(B::squared_norm(x.into_primitive()))
+    }
+
+    fn add_scaled(
+        sum: FloatTensor<Self>,
+        part: FloatTensor<Self>,
+        factor: f32,
+    ) -> FloatTensor<Self> {
+        constant(B::add_scaled(sum.into_primitive(), part.into_primitive(), factor))
     }
 }
 

@@ -45,6 +45,11 @@ pub(super) fn gelu_backward(gradient: &mut [f32], x: &[f32]) {
     });
 }
 
+/// As [`gelu_backward`], of a piece that is a thread's own.
+pub(super) fn gelu_backward_of_piece(gradient: &mut [f32], x: &[f32]) {
+    run(GeluBackward { gradient, x });
+}
+
 /// `x sigmoid(x (SLOPE + THIRD x^2))`, which is the tanh form.
 struct Gelu<'a>(&'a mut [f32]);
 

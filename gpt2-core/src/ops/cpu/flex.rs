@@ -6,13 +6,15 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::TensorData;
 
-use super::attention::{cached, decode};
+use super::attention::{Packed, cached, decode};
 use super::cross_entropy::{Found, Head, Wanted};
 use super::gemm::{Into, Matrix, multiply, multiply_then};
 use super::memory::Buffer;
-use super::{activation, dropout, embedding, layer_norm, linear, rows, sums};
+use super::{activation, adamw, dropout, embedding, layer_norm, linear, rows, sums};
+use crate::ops::AdamWUpdate;
+use crate::ops::causal_attention::Heads;
 use crate::ops::dropout::Mask;
-use crate::ops::fused::{CrossEntropy, FusedKernels, FusedOps};
+use crate::ops::fused::{CrossEntropy, FusedKernels, FusedOps, projected};
 
 /// Rows up to which a matrix is read faster than it is rearranged.
 const FEW_ROWS: usize = 16;
@@ -77,6 +79,19 @@ impl FusedOps for Flex {
             add(piece, &added[first..]);
             activation::gelu_of_piece(piece);
         })
+    }
+
+    fn mlp(
+        x: FlexTensor,
+        c_fc: FlexTensor,
+        c_fc_bias: FlexTensor,
+        c_proj: FlexTensor,
+        c_proj_bias: FlexTensor,
+        residual: FlexTensor,
+        mask: Option<Mask>,
+    ) -> FlexTensor {
+        let activated = Self::linear_gelu(x, c_fc, c_fc_bias);
+        projected::<Self>(activated, c_proj, c_proj_bias, residual, mask)
     }
 
     fn scores(x: FlexTensor, table: FlexTensor) -> FlexTensor {
@@ -144,6 +159,10 @@ impl FusedOps for Flex {
         (found.loss, found.hits)
     }
 
+    fn causal_attention(qkv: FlexTensor, heads: Heads) -> FlexTensor {
+        Self::causal_attention_with_sums(qkv, heads).0
+    }
+
     fn attend_in_place(
         qkv: FlexTensor,
         mut keys: FlexTensor,
@@ -172,6 +191,33 @@ impl FusedOps for Flex {
         let shape = extents(&cached, 1);
         rows::move_rows(cached.storage_mut(), &from, first, filled, shape);
         cached
+    }
+
+    fn adamw(
+        mut value: FlexTensor,
+        mut mean: FlexTensor,
+        mut square: FlexTensor,
+        gradient: FlexTensor,
+        update: AdamWUpdate,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let [values, means, squares] = [&mut value, &mut mean, &mut square].map(floats_mut);
+        adamw::adamw(values, means, squares, floats(&gradient.to_contiguous()), &update);
+        (value, mean, square)
+    }
+
+    fn moment(like: FlexTensor) -> FlexTensor {
+        let shape = like.layout().shape().clone();
+        Buffer::lasting(shape.num_elements()).into_tensor(shape)
+    }
+
+    fn squared_norm(x: FlexTensor) -> FlexTensor {
+        let sum = adamw::squared_norm(floats(&x.to_contiguous()));
+        FlexTensor::from_data(TensorData::new(vec![sum], [1]))
+    }
+
+    fn add_scaled(mut sum: FlexTensor, part: FlexTensor, factor: f32) -> FlexTensor {
+        adamw::add_scaled(floats_mut(&mut sum), floats(&part.to_contiguous()), factor);
+        sum
     }
 }
 
@@ -232,6 +278,18 @@ impl FusedKernels for Flex {
         gradient
     }
 
+    fn scores_through_gelu(upstream: FlexTensor, weight: FlexTensor, x: FlexTensor) -> FlexTensor {
+        let [upstream, weight, x] = contiguous([upstream, weight, x]);
+        let (columns, inner) = (extent(&weight, 0), floats(&x));
+        let mut output = Buffer::new(inner.len());
+        let (from, by) = (matrix(&upstream), matrix(&weight).transposed());
+        multiply_then(from, by, &mut output, Into::Overwrite, |row, first, piece| {
+            let inner = &inner[row * columns + first..][..piece.len()];
+            activation::gelu_backward_of_piece(piece, inner);
+        });
+        like(&x, output)
+    }
+
     fn scatter_add(
         table: Option<FlexTensor>,
         rows: usize,
@@ -260,6 +318,37 @@ impl FusedKernels for Flex {
     ) -> CrossEntropy<Self> {
         let wanted = Wanted { hidden: of_hidden, table: of_table, factor: factor as f32 };
         cross_entropy(hidden, table, targets, factor, Some(wanted))
+    }
+
+    fn causal_attention_with_sums(qkv: FlexTensor, heads: Heads) -> (FlexTensor, FlexTensor) {
+        let [qkv] = contiguous([qkv]);
+        let packed = packed(&qkv, heads);
+        let (batch, embd) = (extent(&qkv, 0), heads.count * packed.head_dim);
+        let mut output = Buffer::new(batch * packed.seq * embd);
+        let mut sums = Buffer::new(batch * heads.count * packed.seq);
+        packed.forward(&mut output, &mut sums);
+        (
+            output.into_tensor([batch, packed.seq, embd]),
+            sums.into_tensor([batch, heads.count, packed.seq]),
+        )
+    }
+
+    fn causal_attention_backward(
+        upstream: FlexTensor,
+        qkv: FlexTensor,
+        output: FlexTensor,
+        sums: FlexTensor,
+        heads: Heads,
+    ) -> FlexTensor {
+        let [upstream, qkv, output, sums] = contiguous([upstream, qkv, output, sums]);
+        let mut gradient = Buffer::new(qkv.layout().num_elements());
+        packed(&qkv, heads).backward(
+            floats(&output),
+            floats(&upstream),
+            floats(&sums),
+            &mut gradient,
+        );
+        like(&qkv, gradient)
     }
 
     fn scaled(x: FlexTensor, upstream: FlexTensor) -> FlexTensor {
@@ -292,6 +381,19 @@ fn cross_entropy(
         hits: FlexTensor::from_data(TensorData::new(vec![hits as i64], [1])),
         by_hidden: by_hidden.map(|gradient| like(&hidden, gradient)),
         by_table: by_table.map(|gradient| like(&table, gradient)),
+    }
+}
+
+/// Queries, keys and values of whole texts.
+fn packed(qkv: &FlexTensor, heads: Heads) -> Packed<'_> {
+    Packed {
+        qkv: floats(qkv),
+        seq: extent(qkv, 1),
+        heads: heads.count,
+        head_dim: extent(qkv, 2) / 3 / heads.count,
+        lengths: None,
+        factor: heads.factor,
+        mask: heads.mask,
     }
 }
 
@@ -347,6 +449,18 @@ pub(super) fn floats(tensor: &FlexTensor) -> &[f32] {
 fn own(tensor: &mut FlexTensor) -> Option<&mut [f32]> {
     let (start, end) = tensor.layout().contiguous_offsets()?;
     Some(&mut tensor.try_storage_mut()?[start..end])
+}
+
+/// The numbers of a tensor, to be changed: where they lie if they lie in order and nobody else holds
+/// them, else of a copy.
+fn floats_mut(tensor: &mut FlexTensor) -> &mut [f32] {
+    if tensor.as_slice::<f32>().is_none() {
+        *tensor = tensor.to_contiguous();
+    }
+    match tensor.layout().contiguous_offsets() {
+        Some((start, end)) => &mut tensor.storage_mut()[start..end],
+        None => unreachable!("the tensor was made contiguous"),
+    }
 }
 
 /// The tensor in memory of its own.

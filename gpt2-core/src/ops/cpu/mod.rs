@@ -4,6 +4,7 @@
 //! them. They read tensors where they lie in memory.
 
 mod activation;
+mod adamw;
 #[allow(dead_code)] // The callers of its way back come with the gradients.
 mod attention;
 mod cross_entropy;

@@ -17,7 +17,6 @@ mod softmax;
 #[cfg(test)]
 mod tests;
 
-#[allow(unused_imports)]
 pub(in crate::ops) use packed::Packed;
 use softmax::Dropout;
 

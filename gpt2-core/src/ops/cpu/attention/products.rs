@@ -79,9 +79,9 @@ fn by_tiles<'a, S: Simd, const VECTORS: usize>(
             // Rows that are not there are the last one again.
             let rows: [&[f32]; ROWS] =
                 std::array::from_fn(|at| &rows((first + at).min(count - 1))[..depth]);
-            let left = (0..depth).map(|at| std::array::from_fn(|row| rows[row][at]));
+            let left = |at: usize| std::array::from_fn(|row| rows[row][at]);
             let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-            add_products(simd, left, values, &mut sums);
+            add_products(simd, depth, left, values, &mut sums);
             for (row, sums) in (first..count.min(first + ROWS)).zip(&sums) {
                 put(row, panel * width, bytemuck::cast_slice(sums));
             }
@@ -124,13 +124,13 @@ fn add_by_tiles<S: Simd, const VECTORS: usize>(
     for (panel, sums) in panels.zip(sums.chunks_exact_mut(size)) {
         let sums = S::as_mut_simd_f32s(sums).0.chunks_exact_mut(ROWS * VECTORS);
         for (first, sums) in (0..strip.seen).step_by(ROWS).zip(sums) {
-            let left = left.chunks_exact(strip.stride).map(|row| {
-                let row = &row[first..first + ROWS];
+            let left = |at: usize| {
+                let row = &left[at * strip.stride + first..][..ROWS];
                 std::array::from_fn(|at| row[at])
-            });
+            };
             let mut tile: [[S::f32s; VECTORS]; ROWS] =
                 std::array::from_fn(|row| std::array::from_fn(|at| sums[row * VECTORS + at]));
-            add_products(simd, left, panel, &mut tile);
+            add_products(simd, strip.rows, left, panel, &mut tile);
             for (to, from) in sums.chunks_exact_mut(VECTORS).zip(&tile) {
                 to.copy_from_slice(from);
             }

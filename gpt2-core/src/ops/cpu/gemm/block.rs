@@ -83,9 +83,9 @@ impl AddBlock<'_> {
         {
             let columns = column..columns.end.min(column + width);
             for (row, left) in rows.clone().step_by(ROWS).zip(left.chunks_exact(ROWS * depth)) {
-                let left = left.chunks_exact(ROWS).map(|left| std::array::from_fn(|at| left[at]));
+                let left = &left.as_chunks::<ROWS>().0[..depth];
                 let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-                add_products(simd, left, right, &mut sums);
+                add_products(simd, depth, |at| left[at], right, &mut sums);
                 for (row, sums) in (row..rows.end.min(row + ROWS)).zip(&sums) {
                     put(simd, sums, self.output.row(row, columns.clone()), adds);
                 }

@@ -150,14 +150,14 @@ impl Part<'_> {
             let sums = S::as_simd_f32s(&sums[row + m][strip..]).0;
             tile[m].copy_from_slice(&sums[..V]);
         }
-        let steps = (0..self.depth).map(|depth| {
+        let step = |depth: usize| {
             let mut step = [0.0; M];
             for m in 0..M {
                 step[m] = left[m][depth];
             }
             step
-        });
-        add_products(simd, steps, wide, &mut tile);
+        };
+        add_products(simd, self.depth, step, wide, &mut tile);
         for m in 0..M {
             let sums = S::as_mut_simd_f32s(&mut sums[row + m][strip..]).0;
             sums[..V].copy_from_slice(&tile[m]);
