@@ -48,7 +48,7 @@ pub(crate) fn tensors_to_write<'a>(
     matrix: &'a QuantizedMatrix,
 ) -> [TensorToWrite<'a>; 2] {
     let (axis, format) = (matrix.axis(), matrix.format());
-    StoredWeight { name: name.to_string(), shape: matrix.shape(), axis, format }.to_write(matrix)
+    StoredWeight { name: name.to_string(), shape: matrix.shape(), axis, format }.into_parts(matrix)
 }
 
 /// Where and how a quantized weight is stored.
@@ -120,18 +120,17 @@ impl StoredWeight {
     }
 
     /// The tensors that a file is to hold for the weight.
-    fn to_write<'a>(self, matrix: &'a QuantizedMatrix) -> [TensorToWrite<'a>; 2] {
+    fn into_parts<'a>(self, matrix: &'a QuantizedMatrix) -> [TensorToWrite<'a>; 2] {
         let dtype = match self.format {
             IntFormat::Int8 => QuantizedDType::I8,
             IntFormat::Int4 => QuantizedDType::U8,
         };
         let [whole, scales] = self.tensors();
         let other = self.clone();
-        let bytes: [(_, Box<dyn Fn() -> Vec<u8> + Sync + 'a>); 2] = [
-            (dtype, Box::new(move || self.encode(matrix).swap_remove(0))),
-            (QuantizedDType::BF16, Box::new(move || other.encode(matrix).swap_remove(1))),
-        ];
-        let [first, second] = bytes.map(|(dtype, bytes)| TensorValues::Quantized(dtype, bytes));
+        let first = Box::new(move || self.encode(matrix).swap_remove(0));
+        let second = Box::new(move || other.encode(matrix).swap_remove(1));
+        let first = TensorValues::Quantized(dtype, first);
+        let second = TensorValues::Quantized(QuantizedDType::BF16, second);
         [(whole, first), (scales, second)]
             .map(|(StoredTensor { name, shape, .. }, values)| TensorToWrite { name, shape, values })
     }

@@ -391,7 +391,6 @@ fn packed(qkv: &FlexTensor, heads: Heads) -> Packed<'_> {
         seq: extent(qkv, 1),
         heads: heads.count,
         head_dim: extent(qkv, 2) / 3 / heads.count,
-        lengths: None,
         factor: heads.factor,
         mask: heads.mask,
     }

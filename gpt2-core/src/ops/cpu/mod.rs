@@ -5,7 +5,6 @@
 
 mod activation;
 mod adamw;
-#[allow(dead_code)] // The callers of its way back come with the gradients.
 mod attention;
 mod cross_entropy;
 mod dropout;
