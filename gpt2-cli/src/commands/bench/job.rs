@@ -128,7 +128,7 @@ impl Job {
         for (option, value) in numbers {
             command.args(value.map(|value| format!("{option}={value}")));
         }
-        let output = command.arg("--json").output()?;
+        let output = command.args(args.load.args()).arg("--json").output()?;
         if !output.status.success() {
             let message = String::from_utf8_lossy(&output.stderr);
             let message = message.trim_end().trim_start_matches("error: ");

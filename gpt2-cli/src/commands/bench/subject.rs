@@ -3,10 +3,11 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use gpt2_core::{Error, Gpt2, Gpt2Config, ModelFolder};
+use gpt2_core::{Gpt2, Gpt2Config, ModelFolder};
 
 use crate::args::Global;
 use crate::commands::Failure;
+use crate::commands::load::LoadArgs;
 
 /// Seed of the weights of a model that is only a configuration.
 const SEED: u64 = 42;
@@ -49,10 +50,18 @@ impl Subject {
     }
 
     /// Its weights.
-    pub fn model(&self, global: &Global) -> Result<Gpt2, Error> {
+    ///
+    /// # Errors
+    /// What loading says, and for random weights that are to be other than f32.
+    pub fn model(&self, load: LoadArgs, global: &Global) -> Result<Gpt2, Failure> {
         match self {
-            Self::Folder(folder) => folder.model(&global.device()?),
-            Self::Random { config, .. } => Gpt2::init(config, SEED, &global.device()?),
+            Self::Folder(folder) => Ok(load.model(folder, &global.device()?)?),
+            Self::Random { config, .. } if load.dtype(config) == "f32" => {
+                Ok(Gpt2::init(config, SEED, &global.device()?)?)
+            }
+            Self::Random { .. } => {
+                Err("`--quantize` and `--dtype` need a model folder instead of `--config`".into())
+            }
         }
     }
 
