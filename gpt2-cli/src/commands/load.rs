@@ -46,11 +46,31 @@ impl From<Quantize> for Quantization {
 impl LoadArgs {
     /// Loads the model of a folder.
     pub fn model(self, folder: &ModelFolder, device: &Device) -> gpt2_core::Result<Gpt2> {
-        let dtype = match self.dtype {
-            WeightType::F32 => WeightDType::F32,
-            WeightType::Bf16 => WeightDType::BF16,
-        };
-        let quantize = self.quantize.map(Quantization::from);
-        folder.model_with(device, LoadOptions { quantize, dtype })
+        let dtype = if self.is_bf16() { WeightDType::BF16 } else { WeightDType::F32 };
+        folder.model_with(device, LoadOptions { quantize: self.quantize(), dtype })
+    }
+
+    /// A model that was not loaded, as if it had been.
+    pub fn apply(self, model: Gpt2) -> gpt2_core::Result<Gpt2> {
+        match self.quantize() {
+            Some(quantization) => model.quantize(quantization),
+            None if self.is_bf16() => model.bf16_weights(),
+            None => Ok(model),
+        }
+    }
+
+    /// How weights are to be quantized.
+    pub fn quantize(self) -> Option<Quantization> {
+        self.quantize.map(Quantization::from)
+    }
+
+    /// Whether weights are to be kept in bf16.
+    pub fn is_bf16(self) -> bool {
+        matches!(self.dtype, WeightType::Bf16)
+    }
+
+    /// Whether weights are to be in fewer bits.
+    pub fn is_compact(self) -> bool {
+        self.quantize.is_some() || self.is_bf16()
     }
 }

@@ -70,7 +70,7 @@ fn cached_decode_of_a_quantized_model_equals_its_full_pass() {
     for device in devices() {
         for quantization in Quantization::ALL {
             let (model, text) = (quantized(quantization, &device), ids(18, 2));
-            let full = model.hidden(&batch(&[text.clone()], &device));
+            let full = model.hidden(&batch(std::slice::from_ref(&text), &device));
             let mut cache = KvCache::new(model.config(), 1, 24, &device).unwrap();
             let mut read = |ids: &[u32]| {
                 let batch = Gpt2Batch::right_padded(&[ids.to_vec()], model.config(), &device);

@@ -122,6 +122,11 @@ impl Job {
             ("--seq", Some(self.shape.seq.to_string())),
             ("--repeats", Some(args.repeats.to_string())),
             ("--dropout", args.dropout.filter(|_| self.kind == Kind::Train).map(|p| p.to_string())),
+            (
+                "--quantize",
+                args.load.quantize().map(|quantization| quantization.name().to_string()),
+            ),
+            ("--dtype", args.load.is_bf16().then(|| "bf16".to_string())),
             ("--device", global.device.clone()),
             ("--threads", global.threads.map(|threads| threads.to_string())),
         ];

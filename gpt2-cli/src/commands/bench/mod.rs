@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use self::job::{Job, Kind};
 use self::subject::Subject;
+use super::load::LoadArgs;
 use super::{Failure, Outcome};
 use crate::args::{Global, finite, positive};
 use crate::output;
@@ -44,6 +45,8 @@ pub struct BenchArgs {
     /// Dropout of training, instead of the model's own
     #[arg(long, value_name = "P", value_parser = finite)]
     dropout: Option<f64>,
+    #[command(flatten)]
+    load: LoadArgs,
 }
 
 /// Measures in this process where there is one thing to measure, else each in a process of its own,
@@ -56,7 +59,7 @@ pub fn run(args: &BenchArgs, global: &Global) -> Outcome {
     for job in &jobs {
         bar.set_message(job.to_string());
         let measurement = match jobs.len() {
-            1 => job.run(subject.model(global)?, args)?,
+            1 => job.run(subject.model(args.load, global)?, args)?,
             _ => job.run_apart(&subject, args, global)?,
         };
         if global.json {
@@ -81,8 +84,13 @@ impl BenchArgs {
         if self.dropout.is_some() && self.only.is_some_and(|only| only != Kind::Train) {
             return Err("`dropout` is for training alone".into());
         }
+        let is_compact = self.load.is_compact() || config.quantization_config.is_some();
+        if is_compact && self.only == Some(Kind::Train) {
+            return Err("training needs weights of f32".into());
+        }
         let kinds = self.only.as_ref().map_or(Kind::value_variants(), std::slice::from_ref);
-        let jobs = kinds.iter().flat_map(|&kind| match (self.batch, self.seq) {
+        let kinds = kinds.iter().filter(|&&kind| kind != Kind::Train || !is_compact);
+        let jobs = kinds.flat_map(|&kind| match (self.batch, self.seq) {
             (None, None) => kind.usual_jobs(),
             (batch, seq) => {
                 // A text of the length that the others read leaves no room for new tokens.

@@ -7,6 +7,7 @@ use gpt2_core::{Error, Gpt2, Gpt2Config, ModelFolder};
 
 use crate::args::Global;
 use crate::commands::Failure;
+use crate::commands::load::LoadArgs;
 
 /// Seed of the weights of a model that is only a configuration.
 const SEED: u64 = 42;
@@ -49,10 +50,11 @@ impl Subject {
     }
 
     /// Its weights.
-    pub fn model(&self, global: &Global) -> Result<Gpt2, Error> {
+    pub fn model(&self, load: LoadArgs, global: &Global) -> Result<Gpt2, Error> {
+        let device = global.device()?;
         match self {
-            Self::Folder(folder) => folder.model(&global.device()?),
-            Self::Random { config, .. } => Gpt2::init(config, SEED, &global.device()?),
+            Self::Folder(folder) => load.model(folder, &device),
+            Self::Random { config, .. } => load.apply(Gpt2::init(config, SEED, &device)?),
         }
     }
 
