@@ -75,6 +75,12 @@ impl Measurement {
         Self::new(what, median(seconds), "s")
     }
 
+    /// The measurement of a model, whose element type is noted.
+    #[must_use]
+    pub fn of(self, model: &Gpt2) -> Self {
+        Self { dtype: model.weight_dtype().to_string(), ..self }
+    }
+
     fn new(what: impl fmt::Display, value: f64, unit: &str) -> Self {
         Self {
             what: what.to_string(),
@@ -132,7 +138,7 @@ pub fn prefill(model: &Gpt2, shape: Shape, repeats: usize) -> Result<Measurement
     let device = model.device();
     let batch = Gpt2Batch::new(&shape.ids(model.config()), model.config(), &device)?;
     let seconds = seconds(&device, repeats, || Ok::<_, Error>(model.forward(&batch)))?;
-    Ok(Measurement::rate(format_args!("prefill {shape}"), shape.tokens(), &seconds))
+    Ok(Measurement::rate(format_args!("prefill {shape}"), shape.tokens(), &seconds).of(model))
 }
 
 /// Largest resident set of this process so far, in bytes.

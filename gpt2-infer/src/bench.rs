@@ -19,7 +19,7 @@ pub const NEW_TOKENS: usize = 64;
 pub fn decode(model: &Gpt2, prompts: Shape, repeats: usize) -> Result<Measurement> {
     let seconds = generation(model, prompts, NEW_TOKENS, repeats)?;
     let what = format!("decode batch {}", prompts.batch);
-    Ok(Measurement::rate(what, prompts.batch * NEW_TOKENS, &seconds))
+    Ok(Measurement::rate(what, prompts.batch * NEW_TOKENS, &seconds).of(model))
 }
 
 /// Seconds until the first token of each of `prompts` is there.
@@ -28,7 +28,7 @@ pub fn decode(model: &Gpt2, prompts: Shape, repeats: usize) -> Result<Measuremen
 /// As [`Generator::generate`].
 pub fn first_token(model: &Gpt2, prompts: Shape, repeats: usize) -> Result<Measurement> {
     let seconds = generation(model, prompts, 1, repeats)?;
-    Ok(Measurement::time(format_args!("first token {prompts}"), &seconds))
+    Ok(Measurement::time(format_args!("first token {prompts}"), &seconds).of(model))
 }
 
 /// Seconds of generating exactly `new_tokens` tokens behind each prompt.

@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use gpt2_core::pretrained::{LoadOptions, WeightDType};
-use gpt2_core::{Gpt2, Gpt2Config, ModelFolder, Quantization};
+use gpt2_core::{Gpt2, ModelFolder, Quantization};
 
 /// Options of loading.
 #[derive(Debug, Clone, Copy, Args)]
@@ -44,34 +44,33 @@ impl From<Quantize> for Quantization {
 }
 
 impl LoadArgs {
-    /// The type that most weights of a model of a folder then have.
-    pub fn dtype(self, config: &Gpt2Config) -> &'static str {
-        let quantization = self.quantize.map(Quantization::from).or(config.quantization_config);
-        match (quantization, self.dtype) {
-            (Some(quantization), _) => quantization.name(),
-            (None, WeightType::Bf16) => "bf16",
-            (None, WeightType::F32) => "f32",
-        }
-    }
-
-    /// The options as a command line has them.
-    pub fn args(self) -> Vec<String> {
-        let name = |value: Option<clap::builder::PossibleValue>| {
-            value.map(|value| value.get_name().to_string()).unwrap_or_default()
-        };
-        match self.quantize {
-            Some(bits) => vec!["--quantize".to_string(), name(bits.to_possible_value())],
-            None => vec!["--dtype".to_string(), name(self.dtype.to_possible_value())],
-        }
-    }
-
     /// Loads the model of a folder.
     pub fn model(self, folder: &ModelFolder, device: &Device) -> gpt2_core::Result<Gpt2> {
-        let dtype = match self.dtype {
-            WeightType::F32 => WeightDType::F32,
-            WeightType::Bf16 => WeightDType::BF16,
-        };
-        let quantize = self.quantize.map(Quantization::from);
-        folder.model_with(device, LoadOptions { quantize, dtype })
+        let dtype = if self.is_bf16() { WeightDType::BF16 } else { WeightDType::F32 };
+        folder.model_with(device, LoadOptions { quantize: self.quantize(), dtype })
+    }
+
+    /// A model that was not loaded, as if it had been.
+    pub fn apply(self, model: Gpt2) -> gpt2_core::Result<Gpt2> {
+        match self.quantize() {
+            Some(quantization) => model.quantize(quantization),
+            None if self.is_bf16() => model.bf16_weights(),
+            None => Ok(model),
+        }
+    }
+
+    /// How weights are to be quantized.
+    pub fn quantize(self) -> Option<Quantization> {
+        self.quantize.map(Quantization::from)
+    }
+
+    /// Whether weights are to be kept in bf16.
+    pub fn is_bf16(self) -> bool {
+        matches!(self.dtype, WeightType::Bf16)
+    }
+
+    /// Whether weights are to be in fewer bits.
+    pub fn is_compact(self) -> bool {
+        self.quantize.is_some() || self.is_bf16()
     }
 }

@@ -51,6 +51,23 @@ fn everything_is_measured_by_default_one_line_each() {
 }
 
 #[test]
+fn weights_in_fewer_bits_are_measured_and_named() {
+    let place = Place::new();
+    let config = config(&place, 96);
+    let common = ["bench", "--config", config, "--repeats", "1", "--json"];
+    for (option, value) in [("--quantize", "int8"), ("--quantize", "int4"), ("--dtype", "bf16")] {
+        let lines = place.ok(&[&common[..], &[option, value]].concat()).lines();
+        assert_eq!(
+            lines.iter().map(what).collect::<Vec<_>>(),
+            ["decode batch 1", "decode batch 8"]
+        );
+        assert!(lines.iter().all(|line| line["dtype"] == value), "{lines:?}");
+        let train = [option, value, "--only", "train", "--seq", "8"];
+        place.refused(&[&common[..], &train].concat(), &["training needs weights of f32"]);
+    }
+}
+
+#[test]
 fn a_small_context_gets_what_it_has_room_for() {
     let place = Place::new();
     let config = config(&place, 79); // 16 tokens, and 64 new ones, the last of which is not read

@@ -39,7 +39,7 @@ impl Gpt2 {
             None => tokens.weight.clone(),
             Some(head) => head.weight.val(),
         };
-        let tokens = Tokens::Floats(tokens);
+        let tokens = Tokens::Floats(Box::new(tokens));
         let hidden = self.run(batch, tokens, None, &mut Kept::default());
         ops::linear_cross_entropy(picked(hidden, positions), table, targets, factor)
     }

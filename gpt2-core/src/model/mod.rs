@@ -232,7 +232,7 @@ impl Gpt2 {
     fn tokens(&self) -> Tokens<'_> {
         match self.wte.compact() {
             Some(table) if !self.device().is_autodiff() => Tokens::Compact(table),
-            _ => Tokens::Floats(TokenTable::new(self.wte.weight.val())),
+            _ => Tokens::Floats(Box::new(TokenTable::new(self.wte.weight.val()))),
         }
     }
 
@@ -271,7 +271,7 @@ impl Gpt2 {
 /// Where a pass looks its tokens up.
 #[allow(clippy::large_enum_variant)] // There is one at a time.
 enum Tokens<'a> {
-    Floats(TokenTable),
+    Floats(Box<TokenTable>),
     Compact(&'a CompactMatrix),
 }
 

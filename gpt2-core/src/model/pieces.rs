@@ -44,7 +44,7 @@ impl Gpt2 {
         });
         let ids = batch.input_ids.clone();
         let embedded = match tokens {
-            Tokens::Floats(table) => ops::embedding(table, self.wpe.weight.val(), ids, positions),
+            Tokens::Floats(table) => ops::embedding(*table, self.wpe.weight.val(), ids, positions),
             Tokens::Compact(table) => {
                 let places = module::embedding(self.wpe.weight.val(), positions);
                 ops::quantized_rows(table, &ids) + places

@@ -90,6 +90,16 @@ impl Gpt2 {
         self.wte.compact().is_some()
     }
 
+    /// What the weights of products are computed with: `f32`, `bf16`, `int8` or `int4`.
+    #[must_use]
+    pub fn weight_dtype(&self) -> &'static str {
+        match self.quantization() {
+            Some(quantization) => quantization.name(),
+            None if self.is_compact() => "bf16",
+            None => "f32",
+        }
+    }
+
     /// How the weights are quantized; `None` for floats.
     #[must_use]
     pub fn quantization(&self) -> Option<Quantization> {

@@ -48,7 +48,19 @@ pub(crate) fn tensors_to_write<'a>(
     matrix: &'a QuantizedMatrix,
 ) -> [TensorToWrite<'a>; 2] {
     let (axis, format) = (matrix.axis(), matrix.format());
-    StoredWeight { name: name.to_string(), shape: matrix.shape(), axis, format }.into_parts(matrix)
+    let weight = StoredWeight { name: name.to_string(), shape: matrix.shape(), axis, format };
+    let dtype = match format {
+        IntFormat::Int8 => QuantizedDType::I8,
+        IntFormat::Int4 => QuantizedDType::U8,
+    };
+    let mut part = 0;
+    weight.tensors().map(|StoredTensor { name, shape, .. }| {
+        let (weight, number) = (weight.clone(), part);
+        part += 1;
+        let dtype = if number == 0 { dtype } else { QuantizedDType::BF16 };
+        let bytes = Box::new(move || weight.encode(matrix).swap_remove(number));
+        TensorToWrite { name, shape, values: TensorValues::Quantized(dtype, bytes) }
+    })
 }
 
 /// Where and how a quantized weight is stored.
@@ -117,22 +129,6 @@ impl StoredWeight {
         let stored = Stored { whole, scales };
         let matrix = QuantizedMatrix::from_stored(&stored, self.shape, self.axis, self.format)?;
         Ok((matrix, wrong))
-    }
-
-    /// The tensors that a file is to hold for the weight.
-    fn into_parts<'a>(self, matrix: &'a QuantizedMatrix) -> [TensorToWrite<'a>; 2] {
-        let dtype = match self.format {
-            IntFormat::Int8 => QuantizedDType::I8,
-            IntFormat::Int4 => QuantizedDType::U8,
-        };
-        let [whole, scales] = self.tensors();
-        let other = self.clone();
-        let first = Box::new(move || self.encode(matrix).swap_remove(0));
-        let second = Box::new(move || other.encode(matrix).swap_remove(1));
-        let first = TensorValues::Quantized(dtype, first);
-        let second = TensorValues::Quantized(QuantizedDType::BF16, second);
-        [(whole, first), (scales, second)]
-            .map(|(StoredTensor { name, shape, .. }, values)| TensorToWrite { name, shape, values })
     }
 
     /// Whole numbers and scales as a file's bytes.

@@ -122,13 +122,18 @@ impl Job {
             ("--seq", Some(self.shape.seq.to_string())),
             ("--repeats", Some(args.repeats.to_string())),
             ("--dropout", args.dropout.filter(|_| self.kind == Kind::Train).map(|p| p.to_string())),
+            (
+                "--quantize",
+                args.load.quantize().map(|quantization| quantization.name().to_string()),
+            ),
+            ("--dtype", args.load.is_bf16().then(|| "bf16".to_string())),
             ("--device", global.device.clone()),
             ("--threads", global.threads.map(|threads| threads.to_string())),
         ];
         for (option, value) in numbers {
             command.args(value.map(|value| format!("{option}={value}")));
         }
-        let output = command.args(args.load.args()).arg("--json").output()?;
+        let output = command.arg("--json").output()?;
         if !output.status.success() {
             let message = String::from_utf8_lossy(&output.stderr);
             let message = message.trim_end().trim_start_matches("error: ");

@@ -58,11 +58,10 @@ pub fn run(args: &BenchArgs, global: &Global) -> Outcome {
     let mut found = Vec::with_capacity(jobs.len());
     for job in &jobs {
         bar.set_message(job.to_string());
-        let mut measurement = match jobs.len() {
+        let measurement = match jobs.len() {
             1 => job.run(subject.model(args.load, global)?, args)?,
             _ => job.run_apart(&subject, args, global)?,
         };
-        measurement.dtype = args.load.dtype(subject.config()).to_string();
         if global.json {
             output::json(&measurement)?;
         }
@@ -85,12 +84,12 @@ impl BenchArgs {
         if self.dropout.is_some() && self.only.is_some_and(|only| only != Kind::Train) {
             return Err("`dropout` is for training alone".into());
         }
-        let trains = self.load.dtype(config) == "f32";
-        if !trains && self.only == Some(Kind::Train) {
-            return Err("`train` is of f32 weights; without `--quantize` and `--dtype`".into());
+        let is_compact = self.load.is_compact() || config.quantization_config.is_some();
+        if is_compact && self.only == Some(Kind::Train) {
+            return Err("training needs weights of f32".into());
         }
         let kinds = self.only.as_ref().map_or(Kind::value_variants(), std::slice::from_ref);
-        let kinds = kinds.iter().filter(|&&kind| trains || kind != Kind::Train);
+        let kinds = kinds.iter().filter(|&&kind| kind != Kind::Train || !is_compact);
         let jobs = kinds.flat_map(|&kind| match (self.batch, self.seq) {
             (None, None) => kind.usual_jobs(),
             (batch, seq) => {

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use gpt2_core::{Gpt2, Gpt2Config, ModelFolder};
+use gpt2_core::{Error, Gpt2, Gpt2Config, ModelFolder};
 
 use crate::args::Global;
 use crate::commands::Failure;
@@ -50,18 +50,11 @@ impl Subject {
     }
 
     /// Its weights.
-    ///
-    /// # Errors
-    /// What loading says, and for random weights that are to be other than f32.
-    pub fn model(&self, load: LoadArgs, global: &Global) -> Result<Gpt2, Failure> {
+    pub fn model(&self, load: LoadArgs, global: &Global) -> Result<Gpt2, Error> {
+        let device = global.device()?;
         match self {
-            Self::Folder(folder) => Ok(load.model(folder, &global.device()?)?),
-            Self::Random { config, .. } if load.dtype(config) == "f32" => {
-                Ok(Gpt2::init(config, SEED, &global.device()?)?)
-            }
-            Self::Random { .. } => {
-                Err("`--quantize` and `--dtype` need a model folder instead of `--config`".into())
-            }
+            Self::Folder(folder) => load.model(folder, &device),
+            Self::Random { config, .. } => load.apply(Gpt2::init(config, SEED, &device)?),
         }
     }
 

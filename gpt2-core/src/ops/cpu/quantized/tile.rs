@@ -114,15 +114,15 @@ impl Part<'_> {
     ) {
         let Self { weights, scales, x, first } = *self;
         let mut tile = [[lanes.splat(0); V]; M];
-        for (tile, start) in tile.iter_mut().zip(&x.starts[row..]) {
-            *tile = [lanes.splat(*start); V];
+        for (tile, &start) in tile.iter_mut().zip(&x.starts[row..]) {
+            *tile = [lanes.splat(start); V];
         }
         // Four numbers of a column lie side by side, and the columns of a panel behind each other.
         let (steps, _) = weights.as_chunks::<{ 4 * PANEL }>();
         let words = steps.len() * (8 / BITS as usize);
         let mut inputs: [&[u32]; M] = [&[]; M];
-        for (input, values) in inputs.iter_mut().zip(x.values[row * x.words..].chunks(x.words)) {
-            *input = &values[..words];
+        for (m, inputs) in inputs.iter_mut().enumerate() {
+            *inputs = &x.values[(row + m) * x.words..][..words];
         }
         for (at, step) in steps.iter().enumerate() {
             if BITS == 8 {
@@ -151,11 +151,11 @@ impl Part<'_> {
                 }
             }
         }
-        for (m, tile) in tile.iter().enumerate() {
-            for (v, &tile) in tile.iter().enumerate() {
+        for (m, tile) in tile.into_iter().enumerate() {
+            for (v, whole) in tile.into_iter().enumerate() {
                 let column = first + v * L::WIDTH;
                 let out = &mut sums[row + m][column..];
-                lanes.add_scaled(out, tile, &scales[column..], x.scales[row + m]);
+                lanes.add_scaled(out, whole, &scales[column..], x.scales[row + m]);
             }
         }
     }
