@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use gpt2_core::tokenizer::{Tokenizer, TokenizerKind};
-use gpt2_core::{Error, ModelFolder, Quantization};
+use gpt2_core::{Error, ModelFolder};
 use serde_json::{Value, json};
 
 use super::{Outcome, check_generation_config};
@@ -27,17 +27,19 @@ pub fn run(args: &InfoArgs, global: &Global) -> Outcome {
     checkpoint.audit(folder.config())?;
     let files: Vec<_> =
         checkpoint.files().iter().filter_map(|file| file.file_name()?.to_str()).collect();
-    let object = json!({
+    let mut object = json!({
         "parameters": folder.config().parameter_count(),
         "config": folder.config().to_json(),
         "tokenizer": tokenizer,
         "weights": {
             "format": checkpoint.format().name(),
             "dtype": checkpoint.dtype(),
-            "quantization": folder.config().quantization_config.map(Quantization::name),
             "files": files,
         },
     });
+    if let Some(quantization) = folder.config().quantization_config {
+        object["weights"]["quantization"] = quantization.name().into();
+    }
     if global.json {
         output::json(&object)?;
     } else {
