@@ -269,6 +269,7 @@ impl Gpt2 {
 }
 
 /// Where a pass looks its tokens up.
+#[allow(clippy::large_enum_variant)] // There is one at a time.
 enum Tokens<'a> {
     Floats(Box<TokenTable>),
     Compact(&'a CompactMatrix),

@@ -35,7 +35,7 @@ pub fn token_accuracy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1, I
     logits.argmax(1).reshape([rows]).equal(targets).int().sum()
 }
 
-/// [`cross_entropy`] of the [`scores`] of `hidden`, times `factor`.
+/// [`cross_entropy`] of the [`scores`](super::scores) of `hidden`, times `factor`.
 ///
 /// The factor belongs in here and not behind it: where head and loss are fused, the gradients are computed
 /// in the forward pass, in parts of the rows, and no multiplication is left for the backward pass.

@@ -5,13 +5,13 @@
 
 mod activation;
 mod adamw;
-#[allow(dead_code)] // The callers of its way back come with the gradients.
 mod attention;
 mod cross_entropy;
 mod dropout;
 mod embedding;
 mod flex;
 mod gemm;
+mod kernels;
 mod layer_norm;
 pub(crate) mod level;
 mod linear;
@@ -22,4 +22,5 @@ mod quantized;
 mod rows;
 mod simd;
 mod sums;
+mod tensors;
 mod tile;

@@ -137,9 +137,6 @@ impl WithSimd for Backward<'_> {
         }
         for (sums, columns) in [(key_sums, key_columns), (value_sums, value_columns)] {
             let sums = Panels { values: sums, depth: places };
-            for row in head.key.len..head.query.len {
-                output.row(first_row + row, columns.clone()).fill(0.0);
-            }
             for row in 0..head.key.len {
                 let to = output.row(first_row + row, columns.clone());
                 for (to, panel) in

@@ -19,8 +19,6 @@ pub(in crate::ops) struct Packed<'a> {
     pub seq: usize,
     pub heads: usize,
     pub head_dim: usize,
-    /// How many tokens each row of the batch has, where some are shorter; the others hide from all.
-    pub lengths: Option<&'a [usize]>,
     /// Factor on the scores.
     pub factor: f32,
     /// Mask of dropout on the probabilities, `[batch, heads, seq, seq]`.
@@ -35,26 +33,18 @@ impl<'a> Packed<'a> {
     /// One head of all rows, which are numbered through.
     fn head(&self, number: usize) -> Head<'a> {
         let (row, head) = (number / self.heads, number % self.heads);
-        let len = self.lengths.map_or(self.seq, |lengths| lengths[row]);
-        let part = |part: usize, len: usize| Rows {
+        let part = |part: usize| Rows {
             values: self.qkv,
             first: (row * self.seq * 3 + part) * self.embd() + head * self.head_dim,
             stride: 3 * self.embd(),
             head_dim: self.head_dim,
-            len,
+            len: self.seq,
         };
         let dropout = self.mask.map(|mask| {
             let first = number * self.seq * self.seq;
             Dropout { mask, first, row: self.seq }
         });
-        Head {
-            query: part(0, self.seq),
-            key: part(1, len),
-            value: part(2, len),
-            past: 0,
-            factor: self.factor,
-            dropout,
-        }
+        Head { query: part(0), key: part(1), value: part(2), past: 0, factor: self.factor, dropout }
     }
 
     /// The same head in a matrix `[batch, seq, embd]`.
@@ -88,7 +78,7 @@ impl<'a> Packed<'a> {
     /// # Shapes
     /// - output, gradient: `[batch, seq, embd]`
     /// - sums: `[batch, heads, seq]`
-    /// - to: as `qkv`, all zeros or what `lengths` leaves out
+    /// - to: as `qkv`
     pub fn backward(&self, output: &[f32], gradient: &[f32], sums: &[f32], to: &mut [f32]) {
         let to = Output::new(to, 3 * self.embd());
         sums.par_chunks(self.seq).enumerate().with_max_len(1).for_each(|(number, sums)| {

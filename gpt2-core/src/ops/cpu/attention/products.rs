@@ -33,12 +33,6 @@ impl Strip {
         let seen = head.sees(first + rows - 1);
         Self { rows, seen, stride: seen.next_multiple_of(width) + ROWS }
     }
-
-    /// Numbers of all rows.
-    #[inline(always)]
-    pub fn len(&self) -> usize {
-        self.rows * self.stride
-    }
 }
 
 /// Calls `put` with the row, the first column and the numbers of `rows(row) @ panels`, for as many

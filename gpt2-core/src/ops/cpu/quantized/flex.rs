@@ -6,8 +6,9 @@ use burn::tensor::TensorData;
 
 use super::super::activation;
 use super::super::cross_entropy::{ROWS, rows_of};
-use super::super::flex::{add, contiguous, extent, floats, indices, tensor, with_columns};
+use super::super::flex::add;
 use super::super::memory::Buffer;
+use super::super::tensors::{contiguous, extent, floats, indices, tensor, with_columns};
 use super::{half, product};
 use crate::ops::quantized::QuantizedOps;
 use crate::quantize::CompactMatrix;
