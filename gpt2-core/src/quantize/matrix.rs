@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::order::{Order, check_count};
 use super::packed::{PANEL, Packed, Shape};
+use super::scheme::LARGEST_GROUP;
 use super::{IntFormat, round};
 use crate::Result;
 
@@ -68,7 +69,7 @@ impl QuantizedMatrix {
         check_count("values", values.len(), shape)?;
         let order = Order::new(shape, axis);
         Ok(Self::packed_from(order, format, |column, depth, out| {
-            let mut group = [0.0; 64];
+            let mut group = [0.0; LARGEST_GROUP];
             let group = &mut group[..depth.len()];
             for (value, depth) in group.iter_mut().zip(depth) {
                 *value = values[order.at(depth, column)];
@@ -110,7 +111,7 @@ impl QuantizedMatrix {
             .par_chunks_mut(shape.panel_bytes())
             .zip(scales.par_chunks_mut(shape.panel_scales()));
         panels.enumerate().for_each(|(panel, (values, scales))| {
-            let mut whole = [0; 64];
+            let mut whole = [0; LARGEST_GROUP];
             for group in 0..shape.groups() {
                 let depth = shape.group(group);
                 let whole = &mut whole[..depth.len()];

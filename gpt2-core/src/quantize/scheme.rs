@@ -12,6 +12,9 @@ use crate::{Error, Result};
 /// Value of `quant_method`: weights are rounded to nearest, without data.
 const METHOD: &str = "rtn";
 
+/// Numbers of the largest group.
+pub(super) const LARGEST_GROUP: usize = 128;
+
 /// How the weights of a model are quantized.
 ///
 /// Of a GPT-2 these are quantized: the weights of the four products of each block, the token embedding and a head of
@@ -28,7 +31,7 @@ pub enum Quantization {
 /// The whole numbers of one matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IntFormat {
-    /// From -127 to 127, 64 to a scale.
+    /// From -127 to 127, 128 to a scale.
     Int8,
     /// From -8 to 7, 32 to a scale.
     Int4,
@@ -48,7 +51,7 @@ impl IntFormat {
     #[must_use]
     pub fn group_size(self) -> usize {
         match self {
-            Self::Int8 => 64,
+            Self::Int8 => LARGEST_GROUP,
             Self::Int4 => 32,
         }
     }

@@ -59,7 +59,7 @@ fn the_floats_of_a_quantized_model_are_near_its_products_of_whole_numbers() {
             let floats = whole.clone().dequantize();
             assert_eq!((floats.quantization(), values(&floats)), (None, values(&whole)));
             // Apart by the rounding of activations alone.
-            assert!(distance(&whole.forward(&rows), &floats.forward(&rows)) < 0.02);
+            assert!(distance(&whole.forward(&rows), &floats.forward(&rows)) < 0.05);
             assert!(distance(&floats.forward(&rows), &model(&device).forward(&rows)) > 1e-5);
         }
     }
@@ -271,7 +271,7 @@ fn configurations_of_other_methods_are_refused_by_name() {
     for (field, value, part) in [
         ("quant_method", "gptq".into(), "`quantization_config.quant_method` is \"gptq\""),
         ("bits", 3.into(), "`quantization_config.bits` is 3, expected 8 or 4"),
-        ("group_size", 128.into(), "`quantization_config.group_size` is 128, expected 64"),
+        ("group_size", 64.into(), "`quantization_config.group_size` is 64, expected 128"),
         ("sym", false.into(), "`quantization_config.sym` is false, expected true"),
     ] {
         let value: Value = value;

@@ -36,10 +36,10 @@ pub(super) fn product_at(
     then: impl Fn(usize, usize, &mut [f32]) + Sync,
 ) {
     let [depth, columns] = matrix.extents();
-    by_panels([rows, depth, columns], output, then, |panel, output, first| {
+    by_panels([rows, depth, columns], output, then, |panel, output, first, sums| {
         let bias = bias.map(|bias| &bias[panel * PANEL..]);
         let weights = matrix.panel(panel);
-        simd::run_at(level, Panel { x, depth, weights, bias, output, first });
+        simd::run_at(level, Panel { x, depth, weights, bias, output, first, sums });
     });
 }
 
@@ -51,6 +51,7 @@ struct Panel<'a, 'b> {
     bias: Option<&'a [f32]>,
     output: &'a mut [&'b mut [f32]],
     first: usize,
+    sums: &'a mut [[f32; PANEL]],
 }
 
 impl WithSimd for Panel<'_, '_> {
@@ -70,14 +71,16 @@ impl WithSimd for Panel<'_, '_> {
 impl Panel<'_, '_> {
     #[inline(always)]
     fn blocks<S: Simd, const M: usize, const V: usize>(self, simd: S) {
-        let Self { x, depth, weights, bias, output, first } = self;
+        let Self { x, depth, weights, bias, output, first, sums } = self;
         let width = PANEL.min(output.first().map_or(0, |row| row.len() - first));
         let mut wide = [0.0; DEPTH * PANEL];
         for (x, output) in x.chunks(ROWS * depth).zip(output.chunks_mut(ROWS)) {
-            let mut sums = [[0.0; PANEL]; ROWS];
             let sums = &mut sums[..output.len()];
-            if let Some(bias) = bias {
-                sums.iter_mut().for_each(|sums| sums[..width].copy_from_slice(&bias[..width]));
+            for sums in sums.iter_mut() {
+                match bias {
+                    Some(bias) => sums[..width].copy_from_slice(&bias[..width]),
+                    None => sums.fill(0.0),
+                }
             }
             for (at, weights) in weights.chunks(DEPTH * PANEL).enumerate() {
                 let part =

@@ -5,8 +5,6 @@
 //! saturates. Sums are exact integers, and what follows is the same two roundings everywhere, so every level gives
 //! the same bits.
 
-use half::bf16;
-
 /// A vector of columns, on one kind of processor.
 pub(super) trait Lanes: Copy {
     /// Columns of a vector.
@@ -29,7 +27,7 @@ pub(super) trait Lanes: Copy {
     /// `sums + weights . inputs`.
     fn dot(self, sums: Self::Sums, weights: Self::Weights, inputs: Self::Inputs) -> Self::Sums;
     /// `out += (sums * scales) * factor`, each rounded.
-    fn add_scaled(self, out: &mut [f32], sums: Self::Sums, scales: &[bf16], factor: f32);
+    fn add_scaled(self, out: &mut [f32], sums: Self::Sums, scales: &[f32], factor: f32);
 }
 
 /// Plain arithmetic, for every processor.
@@ -76,9 +74,9 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    fn add_scaled(self, out: &mut [f32], sums: Self::Sums, scales: &[bf16], factor: f32) {
-        for ((out, sum), &scale) in out.iter_mut().zip(sums).zip(scales) {
-            *out += sum as f32 * scale.to_f32() * factor;
+    fn add_scaled(self, out: &mut [f32], sums: Self::Sums, scales: &[f32], factor: f32) {
+        for ((out, sum), scale) in out.iter_mut().zip(sums).zip(scales) {
+            *out += sum as f32 * scale * factor;
         }
     }
 }

@@ -5,7 +5,6 @@
 
 use core::arch::x86_64::{__m256i, __m512i, _mm512_dpbusd_epi32};
 
-use half::bf16;
 use pulp::cast;
 use pulp::x86::V3;
 
@@ -60,9 +59,8 @@ impl Lanes for Vnni {
     }
 
     #[inline(always)]
-    fn add_scaled(self, out: &mut [f32], sums: __m512i, scales: &[bf16], factor: f32) {
-        let wide = self.avx512f._mm512_cvtepu16_epi32(cast(first::<bf16, 16>(scales)));
-        let scales = cast(self.avx512f._mm512_slli_epi32::<16>(wide));
+    fn add_scaled(self, out: &mut [f32], sums: __m512i, scales: &[f32], factor: f32) {
+        let scales = cast(first::<f32, 16>(scales));
         let part = self.avx512f._mm512_mul_ps(self.avx512f._mm512_cvtepi32_ps(sums), scales);
         let part = self.avx512f._mm512_mul_ps(part, self.avx512f._mm512_set1_ps(factor));
         let sum = self.avx512f._mm512_add_ps(cast(first::<f32, 16>(out)), part);
@@ -113,9 +111,8 @@ impl Lanes for V3 {
     }
 
     #[inline(always)]
-    fn add_scaled(self, out: &mut [f32], sums: __m256i, scales: &[bf16], factor: f32) {
-        let wide = self.avx2._mm256_cvtepu16_epi32(cast(first::<bf16, 8>(scales)));
-        let scales = cast(self.avx2._mm256_slli_epi32::<16>(wide));
+    fn add_scaled(self, out: &mut [f32], sums: __m256i, scales: &[f32], factor: f32) {
+        let scales = cast(first::<f32, 8>(scales));
         let part = self.avx._mm256_mul_ps(self.avx._mm256_cvtepi32_ps(sums), scales);
         let part = self.avx._mm256_mul_ps(part, self.avx._mm256_set1_ps(factor));
         let sum = self.avx._mm256_add_ps(cast(first::<f32, 8>(out)), part);

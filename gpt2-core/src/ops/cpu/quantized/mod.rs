@@ -25,6 +25,8 @@ use super::level::{Level, level};
 use super::simd;
 use crate::quantize::{PANEL, Packed};
 
+/// Rows whose sums exist at a time.
+const BLOCK: usize = 48;
 /// Multiplications below which the threads would wait for each other longer than they work.
 const PARALLEL: usize = 1 << 20;
 
@@ -57,19 +59,19 @@ fn product_at(
 ) {
     let x = &QuantizedRows::new(level, x, rows, matrix.shape);
     let extents = [rows, matrix.shape.depth, matrix.shape.columns];
-    by_panels(extents, output, then, |panel, output, first| {
+    by_panels(extents, output, then, |panel, output, first, sums| {
         let bias = bias.map(|bias| &bias[panel * PANEL..]);
-        run_at(level, Panel { x, matrix, panel, bias, output, first });
+        run_at(level, Panel { x, matrix, panel, bias, output, first, sums });
     });
 }
 
-/// Calls `work` for every panel with columns of the output and where among them those of the panel begin, and `then`
-/// for each piece of it.
+/// Calls `work` for every panel with columns of the output, where among them those of the panel begin, and room for the
+/// sums of some rows; and `then` for each piece of it.
 fn by_panels(
     [rows, depth, columns]: [usize; 3],
     output: &mut [f32],
     then: impl Fn(usize, usize, &mut [f32]) + Sync,
-    work: impl Fn(usize, &mut [&mut [f32]], usize) + Sync,
+    work: impl Fn(usize, &mut [&mut [f32]], usize, &mut [[f32; PANEL]]) + Sync,
 ) {
     let panels = columns.div_ceil(PANEL);
     // Some tasks for each thread even out what other programs take from one of them.
@@ -79,9 +81,10 @@ fn by_panels(
     };
     let width = panels.div_ceil(tasks);
     let task = |(task, mut part): (usize, Vec<&mut [f32]>)| {
+        let mut sums = vec![[0.0; PANEL]; BLOCK.min(rows)];
         for panel in task * width..panels.min((task + 1) * width) {
             let first = (panel - task * width) * PANEL;
-            work(panel, &mut part, first);
+            work(panel, &mut part, first, &mut sums);
             for (row, part) in part.iter_mut().enumerate() {
                 let end = part.len().min(first + PANEL);
                 then(row, panel * PANEL, &mut part[first..end]);

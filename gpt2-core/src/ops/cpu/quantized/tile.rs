@@ -2,14 +2,9 @@
 
 use std::ops::Range;
 
-use half::bf16;
-
 use super::lanes::Lanes;
 use super::rows::{GroupRows, QuantizedRows};
 use crate::quantize::{IntFormat, PANEL, Packed};
-
-/// Rows whose sums stay in the first cache, together with the group of weights that they are multiplied with.
-const BLOCK: usize = 48;
 
 /// A panel of columns of the product, for all rows.
 pub(super) struct Panel<'a, 'b> {
@@ -23,12 +18,15 @@ pub(super) struct Panel<'a, 'b> {
     pub output: &'a mut [&'b mut [f32]],
     /// Where among them those of the panel begin.
     pub first: usize,
+    /// Room for the sums of some rows. They stay in the first cache, together with the group of weights that they are
+    /// multiplied with.
+    pub sums: &'a mut [[f32; PANEL]],
 }
 
 impl Panel<'_, '_> {
     /// Computes it, `M` rows by `V` vectors of columns at a time: as many sums as there are registers for.
     #[inline(always)]
-    pub fn run<L: Lanes, const M: usize, const V: usize>(mut self, lanes: L) {
+    pub fn run<L: Lanes, const M: usize, const V: usize>(self, lanes: L) {
         match self.matrix.shape.format {
             IntFormat::Int8 => self.blocks::<L, 8, M, V>(lanes),
             IntFormat::Int4 => self.blocks::<L, 4, M, V>(lanes),
@@ -36,40 +34,47 @@ impl Panel<'_, '_> {
     }
 
     #[inline(always)]
-    fn blocks<L: Lanes, const BITS: u32, const M: usize, const V: usize>(&mut self, lanes: L) {
-        let width = PANEL.min(self.output.first().map_or(0, |row| row.len() - self.first));
-        let columns = self.first..self.first + width;
-        let mut sums = [[0.0; PANEL]; BLOCK];
-        for start in (0..self.output.len()).step_by(BLOCK) {
-            let rows = start..self.output.len().min(start + BLOCK);
-            let sums = &mut sums[..rows.len()];
+    fn blocks<L: Lanes, const BITS: u32, const M: usize, const V: usize>(self, lanes: L) {
+        let Self { x, matrix, panel, bias, output, first, sums } = self;
+        let width = PANEL.min(output.first().map_or(0, |row| row.len() - first));
+        let block = sums.len();
+        for (at, output) in output.chunks_mut(block).enumerate() {
+            let rows = at * block..at * block + output.len();
+            let sums = &mut sums[..output.len()];
             for sums in sums.iter_mut() {
-                match self.bias {
+                match bias {
                     Some(bias) => sums[..width].copy_from_slice(&bias[..width]),
                     None => sums.fill(0.0),
                 }
             }
-            self.groups::<L, BITS, M, V>(lanes, &rows, sums);
-            for (sums, out) in sums.iter().zip(&mut self.output[rows]) {
-                out[columns.clone()].copy_from_slice(&sums[..width]);
+            add_groups::<L, BITS, M, V>(lanes, x, matrix, panel, &rows, sums);
+            for (sums, output) in sums.iter().zip(output) {
+                output[first..first + width].copy_from_slice(&sums[..width]);
             }
         }
     }
+}
 
-    #[inline(always)]
-    fn groups<L: Lanes, const BITS: u32, const M: usize, const V: usize>(
-        &self,
-        lanes: L,
-        rows: &Range<usize>,
-        sums: &mut [[f32; PANEL]],
-    ) {
-        for group in 0..self.matrix.shape.groups() {
-            let (weights, scales) = self.matrix.group(self.panel, group);
-            let x = self.x.group(group, rows.clone());
-            for first in (0..PANEL).step_by(V * L::WIDTH) {
-                let part = Part { weights, scales, x, first };
-                part.rows::<L, BITS, M, V>(lanes, sums);
-            }
+/// Adds the product of some rows with a panel, group by group.
+#[inline(always)]
+fn add_groups<L: Lanes, const BITS: u32, const M: usize, const V: usize>(
+    lanes: L,
+    x: &QuantizedRows,
+    matrix: Packed<'_>,
+    panel: usize,
+    rows: &Range<usize>,
+    sums: &mut [[f32; PANEL]],
+) {
+    for group in 0..matrix.shape.groups() {
+        let (weights, halves) = matrix.group(panel, group);
+        let mut scales = [0.0; PANEL];
+        for (scale, half) in scales.iter_mut().zip(halves) {
+            *scale = half.to_f32();
+        }
+        let x = x.group(group, rows.clone());
+        for first in (0..PANEL).step_by(V * L::WIDTH) {
+            let part = Part { weights, scales: &scales, x, first };
+            part.rows::<L, BITS, M, V>(lanes, sums);
         }
     }
 }
@@ -78,7 +83,7 @@ impl Panel<'_, '_> {
 #[derive(Clone, Copy)]
 struct Part<'a> {
     weights: &'a [u8],
-    scales: &'a [bf16],
+    scales: &'a [f32; PANEL],
     x: GroupRows<'a>,
     /// The first column.
     first: usize,
