@@ -34,7 +34,7 @@ const KEPT_REQUESTS: u64 = 1 << 12;
 /// Bytes that may be idle beside the most that were once in use, or half of those if that is less. A step uses what
 /// it keeps for the way back and gradients one after the other, and not all of them are of the same sizes: room for both
 /// would be an eighth of the memory of GPT-2 small, and to do without costs it a hundredth of the time.
-const SPARE: usize = 32 << 20;
+const SPARE: usize = 64 << 20;
 /// Numbers that one thread writes at a time.
 const CHUNK: usize = 1 << 18;
 
@@ -342,12 +342,13 @@ impl Shelves {
         (self.clock - since > 2 * KEPT_REQUESTS).then_some((size, since))
     }
 
-    /// What is too much: the smallest buffer that makes up for it, or the largest of those that do not.
+    /// What is too much: the largest buffer that is not more than that, since the next step needs what goes again, or the
+    /// smallest of all.
     fn excess(&self) -> Option<(usize, u64)> {
         let most = self.most_lent + SPARE.min(self.most_lent / 2);
         let excess = (self.lent_bytes + self.idle_bytes).checked_sub(most + 1)? + 1;
-        let larger = self.idle.range((excess, 0)..).next();
-        larger.or_else(|| self.idle.last_key_value()).map(|(&key, _)| key)
+        let part = self.idle.range(..=(excess, u64::MAX)).next_back();
+        part.or_else(|| self.idle.first_key_value()).map(|(&key, _)| key)
     }
 }
 

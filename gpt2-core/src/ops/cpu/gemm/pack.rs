@@ -34,6 +34,18 @@ pub(super) fn pack(
         panel.fill(0.0);
     }
     let at = |row: usize, column: usize| row * row_stride + column * column_stride;
+    if row_stride == 1 && rows.len() == unit {
+        let copy = Copy { values: &values[at(rows.start, columns.start)..], column_stride, panel };
+        // The sizes that there are; of what has a known size no copy is a call.
+        match unit {
+            6 => return run(Sized::<6>(copy)),
+            8 => return run(Sized::<8>(copy)),
+            12 => return run(Sized::<12>(copy)),
+            16 => return run(Sized::<16>(copy)),
+            48 => return run(Sized::<48>(copy)),
+            _ => {}
+        }
+    }
     if row_stride == 1 {
         for (column, panel) in columns.zip(panel.chunks_exact_mut(unit)) {
             let start = at(rows.start, column);
@@ -42,6 +54,31 @@ pub(super) fn pack(
         return;
     }
     run(Transpose { matrix, rows, columns, unit, panel });
+}
+
+/// Whole columns, which go into a panel as they are.
+struct Copy<'a> {
+    values: &'a [f32],
+    column_stride: usize,
+    panel: &'a mut [f32],
+}
+
+/// Columns of so many rows.
+struct Sized<'a, const UNIT: usize>(Copy<'a>);
+
+impl<const UNIT: usize> WithSimd for Sized<'_, UNIT> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let Copy { values, column_stride, panel } = self.0;
+        for (column, to) in panel.as_chunks_mut::<UNIT>().0.iter_mut().enumerate() {
+            let Some(from) = values[column * column_stride..].first_chunk() else {
+                unreachable!("every column has so many rows");
+            };
+            *to = *from;
+        }
+    }
 }
 
 /// Rows and columns that are exchanged at a time.
