@@ -7,7 +7,7 @@ use burn::backend::tensor::FloatTensor;
 
 use burn::backend::tensor::IntTensor;
 
-use super::{Recorded, register};
+use super::{Recorded, parents, register};
 use crate::ops::fused::{CrossEntropy, FusedKernels};
 
 #[derive(Debug)]
@@ -23,13 +23,9 @@ impl<B: FusedKernels> Backward<B, 2> for LinearCrossEntropy {
         gradients: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let upstream = gradients.consume::<B>(&ops.node);
+        let (parents, upstream) = (parents(&ops), gradients.consume::<B>(&ops.node));
         let found = ops.state.map(|found| Some(B::scaled(found?, upstream.clone())));
-        register::<B, _>(
-            gradients,
-            ops.parents.map(|parent| parent.map(|parent| parent.id)),
-            found,
-        );
+        register::<B, _>(gradients, parents, found);
     }
 }
 

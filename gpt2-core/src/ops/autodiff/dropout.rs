@@ -4,7 +4,7 @@ use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::Checkpoi
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
 
-use super::{Recorded, register};
+use super::{Recorded, parents, register};
 use crate::ops::dropout::Mask;
 use crate::ops::fused::FusedKernels;
 
@@ -48,8 +48,7 @@ impl<B: FusedKernels> Backward<B, 2> for DropoutResidual {
         gradients: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let upstream = gradients.consume::<B>(&ops.node);
-        let parents = ops.parents.map(|parent| parent.map(|parent| parent.id));
+        let (parents, upstream) = (parents(&ops), gradients.consume::<B>(&ops.node));
         let by_x = parents[0].map(|_| B::dropout(upstream.clone(), ops.state));
         register::<B, _>(gradients, parents, [by_x, Some(upstream)]);
     }

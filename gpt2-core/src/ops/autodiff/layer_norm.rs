@@ -5,7 +5,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
-use super::{Recorded, register};
+use super::{Recorded, parents, register};
 use crate::ops::fused::FusedKernels;
 
 #[derive(Debug)]
@@ -21,10 +21,9 @@ impl<B: FusedKernels> Backward<B, 3> for LayerNorm {
         gradients: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let upstream = gradients.consume::<B>(&ops.node);
+        let (parents, upstream) = (parents(&ops), gradients.consume::<B>(&ops.node));
         let (x, weight, epsilon) = ops.state;
         let found = B::fused_layer_norm_backward(upstream, x, weight, epsilon);
-        let parents = ops.parents.map(|parent| parent.map(|parent| parent.id));
         register::<B, _>(gradients, parents, found.map(Some));
     }
 }

@@ -5,7 +5,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
-use super::{Recorded, register};
+use super::{Recorded, parents, register};
 use crate::ops::fused::FusedKernels;
 
 /// The operands of a product that gradients are made of: the input where the weight has one, and the other way
@@ -45,13 +45,9 @@ impl<B: FusedKernels> Backward<B, 3> for Linear {
         gradients: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let upstream = gradients.consume::<B>(&ops.node);
-        let found = gradients_of::<B>(upstream, ops.state, ops.parents[2].is_some());
-        register::<B, _>(
-            gradients,
-            ops.parents.map(|parent| parent.map(|parent| parent.id)),
-            found,
-        );
+        let (parents, upstream) = (parents(&ops), gradients.consume::<B>(&ops.node));
+        let found = gradients_of::<B>(upstream, ops.state, parents[2].is_some());
+        register::<B, _>(gradients, parents, found);
     }
 }
 
@@ -82,15 +78,11 @@ impl<B: FusedKernels> Backward<B, 4> for LinearResidual {
         gradients: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let upstream = gradients.consume::<B>(&ops.node);
+        let (parents, upstream) = (parents(&ops), gradients.consume::<B>(&ops.node));
         let [by_x, by_weight, by_bias] =
-            gradients_of::<B>(upstream.clone(), ops.state, ops.parents[2].is_some());
+            gradients_of::<B>(upstream.clone(), ops.state, parents[2].is_some());
         let found = [by_x, by_weight, by_bias, Some(upstream)];
-        register::<B, _>(
-            gradients,
-            ops.parents.map(|parent| parent.map(|parent| parent.id)),
-            found,
-        );
+        register::<B, _>(gradients, parents, found);
     }
 }
 
@@ -124,14 +116,11 @@ impl<B: FusedKernels> Backward<B, 3> for LinearGelu {
         gradients: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
+        let parents = parents(&ops);
         let (product, operands) = ops.state;
         let upstream = B::gelu_tanh_backward(gradients.consume::<B>(&ops.node), product);
-        let found = gradients_of::<B>(upstream, operands, ops.parents[2].is_some());
-        register::<B, _>(
-            gradients,
-            ops.parents.map(|parent| parent.map(|parent| parent.id)),
-            found,
-        );
+        let found = gradients_of::<B>(upstream, operands, parents[2].is_some());
+        register::<B, _>(gradients, parents, found);
     }
 }
 

@@ -6,7 +6,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
 use super::linear::{Operands, gradients_of, operands};
-use super::{Recorded, register};
+use super::{Recorded, parents, register};
 use crate::ops::dropout::Mask;
 use crate::ops::fused::{FusedKernels, projected};
 
@@ -32,9 +32,8 @@ impl<B: FusedKernels> Backward<B, 6> for Mlp {
         gradients: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let upstream = gradients.consume::<B>(&ops.node);
+        let (parents, upstream) = (parents(&ops), gradients.consume::<B>(&ops.node));
         let State { inner, first, c_proj, mask } = ops.state;
-        let parents = ops.parents.map(|parent| parent.map(|parent| parent.id));
         let [_, _, fc_bias, proj, proj_bias, _] = parents;
         let by_output = match mask {
             Some(mask) => B::dropout(upstream.clone(), mask),

@@ -17,6 +17,7 @@ use burn::backend::Autodiff;
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::Ops;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 
 use super::AdamWUpdate;
@@ -175,6 +176,11 @@ type Recorded<B> = FloatTensor<Autodiff<B>>;
 /// A tensor that nothing is derived by.
 fn constant<B: FusedKernels>(x: FloatTensor<B>) -> Recorded<B> {
     <Autodiff<B> as burn::backend::AutodiffBackend>::from_inner(x)
+}
+
+/// The inputs of a step that have use for a gradient.
+fn parents<S, const N: usize>(ops: &Ops<S, N>) -> [Option<NodeId>; N] {
+    ops.parents.each_ref().map(|parent| parent.as_ref().map(|parent| parent.id))
 }
 
 /// Hands gradients to the parents that have use for them.

@@ -5,7 +5,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
-use super::{Recorded, register};
+use super::{Recorded, parents, register};
 use crate::ops::fused::FusedKernels;
 
 #[derive(Debug)]
@@ -21,17 +21,13 @@ impl<B: FusedKernels> Backward<B, 2> for Scores {
         gradients: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let upstream = gradients.consume::<B>(&ops.node);
+        let (parents, upstream) = (parents(&ops), gradients.consume::<B>(&ops.node));
         let [x, table] = ops.state;
         let found = [
             table.map(|table| B::product(upstream.clone(), table)),
             x.map(|x| B::weight_gradient(upstream, x)),
         ];
-        register::<B, _>(
-            gradients,
-            ops.parents.map(|parent| parent.map(|parent| parent.id)),
-            found,
-        );
+        register::<B, _>(gradients, parents, found);
     }
 }
 

@@ -20,6 +20,8 @@ mod output;
 mod parallel;
 mod quantized;
 mod rows;
+#[cfg(test)]
+mod samples;
 mod simd;
 mod sums;
 mod tensors;

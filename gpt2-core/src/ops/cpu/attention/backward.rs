@@ -37,7 +37,7 @@ pub(super) fn backward(
 }
 
 thread_local! {
-    static BUFFERS: Cell<Buffers> = const { Cell::new(Buffers::new()) };
+    static BUFFERS: Cell<Buffers> = Cell::default();
 }
 
 /// Memory, kept since fresh memory costs more than what is done with it.
@@ -52,22 +52,6 @@ struct Buffers {
     scores: Vec<f32>,
     key_sums: Vec<f32>,
     value_sums: Vec<f32>,
-}
-
-impl Buffers {
-    const fn new() -> Self {
-        Self {
-            keys: Vec::new(),
-            values: Vec::new(),
-            key_rows: Vec::new(),
-            query_rows: Vec::new(),
-            gradient_rows: Vec::new(),
-            probabilities: Vec::new(),
-            scores: Vec::new(),
-            key_sums: Vec::new(),
-            value_sums: Vec::new(),
-        }
-    }
 }
 
 struct Backward<'a> {

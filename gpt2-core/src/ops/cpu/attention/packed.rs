@@ -1,5 +1,7 @@
 //! Attention from queries, keys and values that lie side by side.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::backward::{Attended, backward};
@@ -47,6 +49,12 @@ impl<'a> Packed<'a> {
         Head { query: part(0), key: part(1), value: part(2), past: 0, factor: self.factor, dropout }
     }
 
+    /// Where the head is in a row of parts of `embd` numbers.
+    fn columns(&self, number: usize, part: usize) -> Range<usize> {
+        let first = part * self.embd() + number % self.heads * self.head_dim;
+        first..first + self.head_dim
+    }
+
     /// The same head in a matrix `[batch, seq, embd]`.
     fn merged<'m>(&self, number: usize, values: &'m [f32]) -> Rows<'m> {
         let (row, head) = (number / self.heads, number % self.heads);
@@ -67,9 +75,8 @@ impl<'a> Packed<'a> {
     pub fn forward(&self, output: &mut [f32], sums: &mut [f32]) {
         let output = Output::new(output, self.embd());
         sums.par_chunks_mut(self.seq).enumerate().with_max_len(1).for_each(|(number, sums)| {
-            let (row, head) = (number / self.heads, number % self.heads);
-            let columns = head * self.head_dim..(head + 1) * self.head_dim;
-            forward(self.head(number), &output, row * self.seq, columns, sums);
+            let first_row = number / self.heads * self.seq;
+            forward(self.head(number), &output, first_row, self.columns(number, 0), sums);
         });
     }
 
@@ -82,17 +89,14 @@ impl<'a> Packed<'a> {
     pub fn backward(&self, output: &[f32], gradient: &[f32], sums: &[f32], to: &mut [f32]) {
         let to = Output::new(to, 3 * self.embd());
         sums.par_chunks(self.seq).enumerate().with_max_len(1).for_each(|(number, sums)| {
-            let (row, head) = (number / self.heads, number % self.heads);
             let attended = Attended {
                 output: self.merged(number, output),
                 gradient: self.merged(number, gradient),
                 sums,
             };
-            let columns = [0, 1, 2].map(|part| {
-                let first = part * self.embd() + head * self.head_dim;
-                first..first + self.head_dim
-            });
-            backward(self.head(number), attended, &to, row * self.seq, columns);
+            let first_row = number / self.heads * self.seq;
+            let columns = [0, 1, 2].map(|part| self.columns(number, part));
+            backward(self.head(number), attended, &to, first_row, columns);
         });
     }
 }

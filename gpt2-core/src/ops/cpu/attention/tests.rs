@@ -1,16 +1,8 @@
 use super::packed::Packed;
+use crate::ops::cpu::samples::numbers;
 use crate::ops::dropout::Mask;
 
 const HEADS: usize = 2;
-
-fn numbers(len: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
-}
 
 /// The definition, in f64: outputs, and gradients of queries, keys and values, of one head.
 struct Exact {

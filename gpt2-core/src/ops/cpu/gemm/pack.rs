@@ -35,14 +35,14 @@ pub(super) fn pack(
     }
     let at = |row: usize, column: usize| row * row_stride + column * column_stride;
     if row_stride == 1 && rows.len() == unit {
-        let copy = Copy { values: &values[at(rows.start, columns.start)..], column_stride, panel };
+        let values = &values[at(rows.start, columns.start)..];
         // The sizes that there are; of what has a known size no copy is a call.
         match unit {
-            6 => return run(Sized::<6>(copy)),
-            8 => return run(Sized::<8>(copy)),
-            12 => return run(Sized::<12>(copy)),
-            16 => return run(Sized::<16>(copy)),
-            48 => return run(Sized::<48>(copy)),
+            6 => return run(Copy::<6> { values, column_stride, panel }),
+            8 => return run(Copy::<8> { values, column_stride, panel }),
+            12 => return run(Copy::<12> { values, column_stride, panel }),
+            16 => return run(Copy::<16> { values, column_stride, panel }),
+            48 => return run(Copy::<48> { values, column_stride, panel }),
             _ => {}
         }
     }
@@ -56,27 +56,21 @@ pub(super) fn pack(
     run(Transpose { matrix, rows, columns, unit, panel });
 }
 
-/// Whole columns, which go into a panel as they are.
-struct Copy<'a> {
+/// Whole columns of so many rows, which go into a panel as they are.
+struct Copy<'a, const UNIT: usize> {
     values: &'a [f32],
     column_stride: usize,
     panel: &'a mut [f32],
 }
 
-/// Columns of so many rows.
-struct Sized<'a, const UNIT: usize>(Copy<'a>);
-
-impl<const UNIT: usize> WithSimd for Sized<'_, UNIT> {
+impl<const UNIT: usize> WithSimd for Copy<'_, UNIT> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
-        let Copy { values, column_stride, panel } = self.0;
+        let Self { values, column_stride, panel } = self;
         for (column, to) in panel.as_chunks_mut::<UNIT>().0.iter_mut().enumerate() {
-            let Some(from) = values[column * column_stride..].first_chunk() else {
-                unreachable!("every column has so many rows");
-            };
-            *to = *from;
+            to.copy_from_slice(&values[column * column_stride..][..UNIT]);
         }
     }
 }

@@ -1,15 +1,7 @@
 use rayon::ThreadPoolBuilder;
 
 use super::{Into, Matrix, multiply, multiply_then};
-
-fn numbers(len: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
-}
+use crate::ops::cpu::samples::numbers;
 
 /// Extents that leave rests of every kind, one that needs several pieces of depth, and none at all.
 const EXTENTS: [[usize; 3]; 8] = [
