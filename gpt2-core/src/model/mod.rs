@@ -33,7 +33,7 @@ use self::layers::{Embedding, LayerNorm};
 use self::places::Places;
 use self::source::TensorSource;
 use crate::lora::LoraConfig;
-use crate::ops::{DropoutMasks, TokenTable};
+use crate::ops::{self, DropoutMasks, TokenTable};
 use crate::quantize::CompactMatrix;
 use crate::weights::{Loaded, names};
 use crate::{Gpt2Config, Result};
@@ -207,7 +207,9 @@ impl Gpt2 {
     pub fn hidden_cached(&self, batch: &Gpt2Batch, cache: &mut KvCache) -> Tensor<3> {
         let places = Places::behind(cache, batch);
         let layers = Some((&mut cache.layers[..], &places));
-        let hidden = self.run(batch, self.tokens(), layers, &mut Kept::default());
+        let hidden = ops::on_a_worker(|| {
+            self.run(batch, self.tokens(), layers, &mut Kept::default())
+        });
         cache.lengths.clear();
         cache.lengths.extend(places.ranges().map(|range| range.end));
         hidden
@@ -220,7 +222,7 @@ impl Gpt2 {
     /// - output: `[.., vocab]`
     #[must_use]
     pub fn head<const D: usize>(&self, hidden: Tensor<D>) -> Tensor<D> {
-        self.head_table().scores(hidden)
+        ops::on_a_worker(|| self.head_table().scores(hidden))
     }
 
     /// The table that scores hidden states, `[vocab, embd]`.

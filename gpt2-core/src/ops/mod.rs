@@ -26,6 +26,7 @@ mod mlp;
 pub mod plain;
 mod quantized;
 mod rows;
+mod worker;
 
 use burn::tensor::Tensor;
 
@@ -48,6 +49,7 @@ pub use quantized::{
     quantized_linear_residual, quantized_rows, quantized_scores, takes_quantized,
 };
 pub use rows::move_rows;
+pub(crate) use worker::on_a_worker;
 
 /// Whether what the environment asks of the operations means something here.
 #[cfg(feature = "flex")]

@@ -10,14 +10,14 @@ use rayon::prelude::*;
 
 use super::simd::{add_rows, dots, run};
 
-/// Multiplications below which the threads would wait for each other longer than they work.
+/// Numbers of a matrix below which the threads would wait for each other longer than they work.
 const PARALLEL: usize = 1 << 19;
-/// Columns up to which a task reads whole rows of the matrix, one behind the other.
-const WIDE: usize = 1024;
-/// Rows of the matrix that such a task reads.
+/// Rows of the matrix that a task reads.
 const DEEP: usize = 192;
-/// Columns that tasks begin at a multiple of, so that no sum depends on the number of threads.
-const ALIGNMENT: usize = 64;
+/// Rows of the matrix that are added at a time.
+const TOGETHER: usize = 8;
+/// Columns that are added to several sums before the next ones: they stay in the innermost cache.
+const CHUNK: usize = 512;
 
 /// `x @ weight + bias`, `[rows, columns]`.
 ///
@@ -27,23 +27,22 @@ const ALIGNMENT: usize = 64;
 /// - bias: `[columns]`
 pub(super) fn linear(x: &[f32], weight: &[f32], bias: &[f32], rows: usize) -> Vec<f32> {
     let (depth, columns) = (x.len() / rows, bias.len());
-    let whole = Linear { x, depth, weight, columns, over: 0..depth, first: 0, width: columns };
-    if rows * depth * columns < PARALLEL || columns > WIDE {
-        return by_columns(rows, depth, columns, |first, width| {
-            let part = Linear { first, width, ..whole.clone() };
-            part.add_to(bias[first..first + width].repeat(rows))
-        });
+    let tasks = if depth * columns < PARALLEL { 1 } else { depth.div_ceil(DEEP) };
+    let deep = depth.div_ceil(tasks).next_multiple_of(TOGETHER);
+    let sum = |task: usize, mut sums: Vec<f32>| {
+        let over = task * deep..depth.min((task + 1) * deep);
+        run(Linear { x, depth, weight, columns, over, sums: &mut sums });
+        sums
+    };
+    let mut all = bias.repeat(rows);
+    if tasks == 1 {
+        return sum(0, all);
     }
-    let deep = depth.div_ceil(depth.div_ceil(DEEP)).next_multiple_of(8);
     let parts: Vec<Vec<f32>> = (0..depth.div_ceil(deep))
         .into_par_iter()
         .with_max_len(1)
-        .map(|task| {
-            let over = task * deep..depth.min((task + 1) * deep);
-            Linear { over, ..whole.clone() }.add_to(vec![0.0; rows * columns])
-        })
+        .map(|task| sum(task, vec![0.0; rows * columns]))
         .collect();
-    let mut all = bias.repeat(rows);
     for part in parts {
         all.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
     }
@@ -57,32 +56,19 @@ pub(super) fn linear(x: &[f32], weight: &[f32], bias: &[f32], rows: usize) -> Ve
 /// - weight: `[columns, depth]`
 pub(super) fn transposed(x: &[f32], weight: &[f32], rows: usize) -> Vec<f32> {
     let depth = x.len() / rows;
-    by_columns(rows, depth, weight.len() / depth, |first, width| {
+    let columns = weight.len() / depth;
+    let dots = |weight: &[f32]| {
+        let width = weight.len() / depth;
         let mut sums = vec![0.0; rows * width];
-        let weight = &weight[first * depth..(first + width) * depth];
         run(Transposed { x, depth, weight, sums: &mut sums, width });
         sums
-    })
-}
-
-/// Divides the columns among the threads and puts the parts, `[rows, width]`, side by side.
-fn by_columns(
-    rows: usize,
-    depth: usize,
-    columns: usize,
-    part: impl Fn(usize, usize) -> Vec<f32> + Sync,
-) -> Vec<f32> {
-    let threads = rayon::current_num_threads();
-    if rows * depth * columns < PARALLEL || threads == 1 {
-        return part(0, columns);
+    };
+    if weight.len() < PARALLEL {
+        return dots(weight);
     }
-    // Two tasks for each thread even out what other programs take from one of them.
-    let width = columns.div_ceil(2 * threads).next_multiple_of(ALIGNMENT);
-    let parts: Vec<Vec<f32>> = (0..columns.div_ceil(width))
-        .into_par_iter()
-        .with_max_len(1)
-        .map(|task| part(task * width, width.min(columns - task * width)))
-        .collect();
+    // Two tasks for each thread even out what other programs take from one of them. No sum is divided.
+    let width = columns.div_ceil(2 * rayon::current_num_threads());
+    let parts: Vec<Vec<f32>> = weight.par_chunks(width * depth).with_max_len(1).map(dots).collect();
     let mut all = Vec::with_capacity(rows * columns);
     for row in 0..rows {
         for part in &parts {
@@ -93,77 +79,56 @@ fn by_columns(
     all
 }
 
-/// A part of the product: some columns, over some of the matrix's rows.
-#[derive(Clone)]
+/// The sums over a part of the matrix's rows.
 struct Linear<'a> {
     x: &'a [f32],
     depth: usize,
     weight: &'a [f32],
     columns: usize,
     over: Range<usize>,
-    first: usize,
-    width: usize,
-}
-
-impl Linear<'_> {
-    fn add_to(self, mut sums: Vec<f32>) -> Vec<f32> {
-        run(AddTo { part: self, sums: &mut sums });
-        sums
-    }
-
-    /// Adds `K` rows of the matrix at a time.
-    #[inline(always)]
-    fn by_rows<S: Simd, const K: usize>(&self, simd: S, sums: &mut [f32]) {
-        let row = |at: usize| &self.weight[at * self.columns + self.first..][..self.width];
-        let end = self.over.end - self.over.len() % K;
-        for at in (self.over.start..end).step_by(K) {
-            let rows: [&[f32]; K] = std::array::from_fn(|k| row(at + k));
-            add_to_all(simd, &self.x[at..], self.depth, rows, sums);
-        }
-        for at in end..self.over.end {
-            add_to_all(simd, &self.x[at..], self.depth, [row(at)], sums);
-        }
-    }
-}
-
-struct AddTo<'a> {
-    part: Linear<'a>,
     sums: &'a mut [f32],
 }
 
-impl WithSimd for AddTo<'_> {
+impl WithSimd for Linear<'_> {
     type Output = ();
 
+    /// Memory is asked for what lies ahead of a stream that has been seen to go on, and gives more the more streams
+    /// there are. So the rows that are added together are not neighbours: each is the next of a long stream.
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        // As many factors as there are registers for.
-        match self.sums.len() / self.part.width {
-            0..4 => self.part.by_rows::<S, 8>(simd, self.sums),
-            _ => self.part.by_rows::<S, 4>(simd, self.sums),
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let stream = self.over.len() / TOGETHER;
+        for at in self.over.start..self.over.start + stream {
+            self.add::<S, TOGETHER>(simd, std::array::from_fn(|k| at + k * stream));
+        }
+        for at in self.over.start + stream * TOGETHER..self.over.end {
+            self.add(simd, [at]);
         }
     }
 }
 
-/// Adds some rows of the matrix to every sum; the next number for each sum is `depth` further on.
-#[inline(always)]
-fn add_to_all<S: Simd, const K: usize>(
-    simd: S,
-    x: &[f32],
-    depth: usize,
-    rows: [&[f32]; K],
-    sums: &mut [f32],
-) {
-    let width = rows[0].len();
-    let factors = |m: usize| std::array::from_fn(|k| x[m * depth + k]);
-    let mut four = sums.chunks_exact_mut(4 * width);
-    let mut done = 0;
-    for sums in &mut four {
-        add_rows(simd, std::array::from_fn::<_, 4, _>(|m| factors(done + m)), rows, cut(sums));
-        done += 4;
-    }
-    for sums in four.into_remainder().chunks_exact_mut(width) {
-        add_rows(simd, [factors(done)], rows, [sums]);
-        done += 1;
+impl Linear<'_> {
+    /// Adds some rows of the matrix to every sum.
+    #[inline(always)]
+    fn add<S: Simd, const K: usize>(&mut self, simd: S, at: [usize; K]) {
+        let (depth, columns, x) = (self.depth, self.columns, self.x);
+        let rows = at.map(|at| &self.weight[at * columns..(at + 1) * columns]);
+        let factors = |m: usize| at.map(|at| x[m * depth + at]);
+        let chunk = if x.len() == depth { columns } else { CHUNK };
+        for first in (0..columns).step_by(chunk) {
+            let part = first..columns.min(first + chunk);
+            let rows = rows.map(|row| &row[part.clone()]);
+            let mut four = self.sums.chunks_exact_mut(4 * columns);
+            let mut done = 0;
+            for sums in &mut four {
+                let factors = std::array::from_fn::<_, 4, _>(|m| factors(done + m));
+                add_rows(simd, factors, rows, cut(sums).map(|sums| &mut sums[part.clone()]));
+                done += 4;
+            }
+            for sums in four.into_remainder().chunks_exact_mut(columns) {
+                add_rows(simd, [factors(done)], rows, [&mut sums[part.clone()]]);
+                done += 1;
+            }
+        }
     }
 }
 
@@ -185,45 +150,43 @@ struct Transposed<'a> {
 impl WithSimd for Transposed<'_> {
     type Output = ();
 
+    /// The rows that are read together begin a stream each, for the reason that [`Linear`] has.
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { x, depth, weight, width, sums } = self;
-        let mut rows = weight.chunks_exact(8 * depth);
-        let mut column = 0;
-        for rows in &mut rows {
-            let rows: [&[f32]; 8] = std::array::from_fn(|j| &rows[j * depth..(j + 1) * depth]);
-            dots_with_all(simd, x, depth, rows, &mut sums[column..], width);
-            column += 8;
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let stream = self.width / 4;
+        for at in 0..stream {
+            self.multiply::<S, 4>(simd, std::array::from_fn(|j| at + j * stream));
         }
-        for row in rows.remainder().chunks_exact(depth) {
-            dots_with_all(simd, x, depth, [row], &mut sums[column..], width);
-            column += 1;
+        for at in stream * 4..self.width {
+            self.multiply(simd, [at]);
         }
     }
 }
 
-/// Dot products of some rows with every row of `x`; the next row's are `width` further on.
-#[inline(always)]
-fn dots_with_all<S: Simd, const J: usize>(
-    simd: S,
-    x: &[f32],
-    depth: usize,
-    rows: [&[f32]; J],
-    sums: &mut [f32],
-    width: usize,
-) {
-    let mut two = x.chunks_exact(2 * depth);
-    let mut done = 0;
-    for xs in &mut two {
-        let xs: [&[f32]; 2] = std::array::from_fn(|m| &xs[m * depth..(m + 1) * depth]);
-        for found in dots(simd, xs, rows) {
-            sums[done * width..][..J].copy_from_slice(&found);
+impl Transposed<'_> {
+    /// Dot products of some rows of the matrix with every row of `x`.
+    #[inline(always)]
+    fn multiply<S: Simd, const J: usize>(&mut self, simd: S, at: [usize; J]) {
+        let (depth, width) = (self.depth, self.width);
+        let rows = at.map(|at| &self.weight[at * depth..(at + 1) * depth]);
+        let mut write = |row: usize, found: [f32; J]| {
+            for (at, found) in at.into_iter().zip(found) {
+                self.sums[row * width + at] = found;
+            }
+        };
+        let mut four = self.x.chunks_exact(4 * depth);
+        let mut done = 0;
+        for xs in &mut four {
+            let xs: [&[f32]; 4] = std::array::from_fn(|m| &xs[m * depth..(m + 1) * depth]);
+            for found in dots(simd, xs, rows) {
+                write(done, found);
+                done += 1;
+            }
+        }
+        for x in four.remainder().chunks_exact(depth) {
+            let [found] = dots(simd, [x], rows);
+            write(done, found);
             done += 1;
         }
-    }
-    for x in two.remainder().chunks_exact(depth) {
-        let [found] = dots(simd, [x], rows);
-        sums[done * width..][..J].copy_from_slice(&found);
-        done += 1;
     }
 }
