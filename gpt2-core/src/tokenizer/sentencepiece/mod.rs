@@ -3,6 +3,8 @@
 //! The file is one protocol buffer, `ModelProto` of `sentencepiece_model.proto`: field 1, repeated, is a piece with its
 //! text (1), score (2) and type (3).
 
+pub(in crate::tokenizer) mod proto;
+
 use super::files::SourceFile;
 use crate::{Error, Result};
 
