@@ -100,7 +100,7 @@ mod tests {
             text.replace("\"add_prefix_space\": false", "\"add_prefix_space\": true")
         });
         let token =
-            changed("tokenizer.json", |text| text.replace("\"lstrip\":false", "\"lstrip\":true"));
+            changed("tokenizer.json", |text| text.replace("\"lstrip\": false", "\"lstrip\": true"));
         let fewer = Tokenizer::train_bpe(
             TEXTS.iter().map(|text| text.to_string()),
             &super::super::TrainBpeOptions {
@@ -138,7 +138,7 @@ mod tests {
             text.replace("\"add_prefix_space\": false", "\"add_prefix_space\": true")
         });
         let strips =
-            changed("tokenizer.json", |text| text.replace("\"rstrip\":false", "\"rstrip\":true"));
+            changed("tokenizer.json", |text| text.replace("\"rstrip\": false", "\"rstrip\": true"));
         assert!(!prefix.encodes_in_parts() && !strips.encodes_in_parts());
     }
 }

@@ -31,7 +31,10 @@ use self::special::Settings;
 use crate::{Error, Result};
 
 pub use self::stream::DecodeStream;
-pub use self::train::TrainBpeOptions;
+pub use self::train::{
+    BpeTrainer, Forgotten, Normalization, TrainBpeOptions, TrainProgress, TrainUnigramOptions,
+    UnigramTrainer,
+};
 
 /// A tokenizer: immutable, shared freely between threads; a clone is the same one once more, and costs nothing.
 #[derive(Clone)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::bpe::Bpe;
 use super::files::{CONFIG, MERGES, SPECIAL_TOKENS, TOKENIZER, VOCAB, write_whole};
@@ -46,7 +46,7 @@ impl Tokenizer {
         match name {
             VOCAB => serde_json::to_vec(&Vocab(bpe)),
             MERGES => Ok(merges(bpe).into_bytes()),
-            TOKENIZER => serde_json::to_vec(&pipeline(bpe)),
+            TOKENIZER => serde_json::to_vec_pretty(&pipeline(bpe)),
             CONFIG => serde_json::to_vec_pretty(&self.config()),
             _ => serde_json::to_vec_pretty(&self.special_tokens()),
         }
@@ -118,7 +118,7 @@ fn merge_tokens(bpe: &Bpe) -> impl Iterator<Item = [String; 2]> {
     bpe.merges().iter().filter_map(move |&(left, right)| Some([token(left)?, token(right)?]))
 }
 
-/// `tokenizer.json`, parts and fields in the order in which the `tokenizers` library writes them.
+/// `tokenizer.json`, to the byte as the `tokenizers` library writes one that it has trained.
 #[derive(Serialize)]
 struct TokenizerJson<'b> {
     version: &'static str,
@@ -126,9 +126,9 @@ struct TokenizerJson<'b> {
     padding: Option<()>,
     added_tokens: Vec<AddedJson<'b>>,
     normalizer: Option<()>,
-    pre_tokenizer: Value,
-    post_processor: Value,
-    decoder: Value,
+    pre_tokenizer: ByteLevelJson,
+    post_processor: ByteLevelJson,
+    decoder: ByteLevelJson,
     model: ModelJson<'b>,
 }
 
@@ -144,12 +144,20 @@ struct AddedJson<'b> {
 }
 
 #[derive(Serialize)]
+struct ByteLevelJson {
+    r#type: &'static str,
+    add_prefix_space: bool,
+    trim_offsets: bool,
+    use_regex: bool,
+}
+
+#[derive(Serialize)]
 struct ModelJson<'b> {
     r#type: &'static str,
     dropout: Option<f32>,
     unk_token: Option<&'b str>,
-    continuing_subword_prefix: &'static str,
-    end_of_word_suffix: &'static str,
+    continuing_subword_prefix: Option<&'b str>,
+    end_of_word_suffix: Option<&'b str>,
     fuse_unk: bool,
     byte_fallback: bool,
     ignore_merges: bool,
@@ -159,11 +167,11 @@ struct ModelJson<'b> {
 
 /// A pipeline is made only for a tokenizer that had none, so it has no normalizer and trims no offsets.
 fn pipeline(bpe: &Bpe) -> TokenizerJson<'_> {
-    let byte_level = |add_prefix_space: bool, trim_offsets: bool| {
-        json!({
-            "type": "ByteLevel", "add_prefix_space": add_prefix_space,
-            "trim_offsets": trim_offsets, "use_regex": true,
-        })
+    let byte_level = |add_prefix_space, trim_offsets| ByteLevelJson {
+        r#type: "ByteLevel",
+        add_prefix_space,
+        trim_offsets,
+        use_regex: true,
     };
     let mut added_tokens: Vec<_> = bpe.added().iter().map(added_json).collect();
     added_tokens.sort_unstable_by_key(|token| token.id);
@@ -180,8 +188,8 @@ fn pipeline(bpe: &Bpe) -> TokenizerJson<'_> {
             r#type: "BPE",
             dropout: None,
             unk_token: bpe.unk_token(),
-            continuing_subword_prefix: "",
-            end_of_word_suffix: "",
+            continuing_subword_prefix: None,
+            end_of_word_suffix: None,
             fuse_unk: false,
             byte_fallback: false,
             ignore_merges: false,
@@ -239,11 +247,11 @@ mod tests {
         let source = tempfile::tempdir().unwrap();
         // The same content in another form, which must survive.
         let json: Value = serde_json::from_slice(&read(first.path(), TOKENIZER)).unwrap();
-        let pretty = serde_json::to_vec_pretty(&json).unwrap();
-        std::fs::write(source.path().join(TOKENIZER), &pretty).unwrap();
+        let dense = serde_json::to_vec(&json).unwrap();
+        std::fs::write(source.path().join(TOKENIZER), &dense).unwrap();
         let second = tempfile::tempdir().unwrap();
         Tokenizer::from_folder(source.path()).unwrap().save(second.path()).unwrap();
-        assert_eq!(read(second.path(), TOKENIZER), pretty);
+        assert_eq!(read(second.path(), TOKENIZER), dense);
         assert_eq!(read(second.path(), VOCAB), read(first.path(), VOCAB));
         assert_eq!(read(second.path(), MERGES), read(first.path(), MERGES));
         assert_eq!(read(second.path(), CONFIG), read(first.path(), CONFIG));
