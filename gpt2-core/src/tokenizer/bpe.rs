@@ -420,7 +420,7 @@ mod tests {
         let ids: Vec<u32> = (0..400).map(|i| i * 7919 % 262).collect();
         for skip in [false, true] {
             let kept = ids.iter().filter(|id| !skip || !bpe.is_special(**id));
-            let bytes: Vec<u8> = kept.flat_map(|id| bpe.token_bytes(*id)).copied().collect();
+            let bytes: Vec<u8> = kept.flat_map(|id| bpe.table.bytes(*id)).copied().collect();
             let text = String::from_utf8_lossy(&bytes);
             assert_eq!(text, bpe.inner.decode(&ids, skip).unwrap());
         }
