@@ -17,7 +17,7 @@ impl Tokenizer {
     /// `tokenizer_config.json` and `special_tokens_map.json`.
     ///
     /// Files that the tokenizer was loaded from keep their bytes; those that were missing are made. Hugging Face's
-    /// `AutoTokenizer` reads the folder and gives the same ids.
+    /// `AutoTokenizer` reads the folder and gives the same ids. Of SentencePiece only what it was loaded from is written.
     ///
     /// # Errors
     /// [`Error::Io`]. Each file is written whole or not at all.
@@ -27,7 +27,7 @@ impl Tokenizer {
         for file in self.files.iter() {
             write_whole(&folder.join(file.name), &file.bytes)?;
         }
-        let Engine::Bpe(bpe) = &self.engine;
+        let Engine::Bpe(bpe) = &self.engine else { return Ok(()) };
         for name in [VOCAB, MERGES, TOKENIZER, CONFIG, SPECIAL_TOKENS] {
             if self.files.get(name).is_some() {
                 continue;

@@ -97,17 +97,6 @@ fn side_files_give_roles_length_and_prefix() {
 }
 
 #[test]
-fn a_sentencepiece_folder_is_inspected_but_not_loaded() {
-    let folder = folder(&[]);
-    std::fs::write(folder.path().join("spiece.model"), sentencepiece::tests::model()).unwrap();
-    let summary = Tokenizer::inspect(folder.path()).unwrap();
-    assert_eq!((summary.kind.name(), summary.vocab_size), ("sentencepiece", 3));
-    assert_eq!(summary.files, ["spiece.model"]);
-    let error = refusal(folder.path());
-    assert!(error.contains("spiece.model") && error.contains("byte-level BPE only"), "{error}");
-}
-
-#[test]
 fn a_byte_level_folder_is_inspected() {
     let folder = tempfile::tempdir().unwrap();
     small().save(folder.path()).unwrap();

@@ -1,201 +1,301 @@
-//! What a `spiece.model` holds, as far as it is counted and checked.
+//! SentencePiece: models of Google's library, and Hugging Face's tokenizers on top of them.
 //!
-//! The file is one protocol buffer, `ModelProto` of `sentencepiece_model.proto`: field 1, repeated, is a piece with its
-//! text (1), score (2) and type (3).
+//! Ids, offsets and text of a model alone equal those of Google's library. With Hugging Face's files beside it, special
+//! tokens are cut out of a text before the model sees it, and a text is put together as `transformers` does.
 
+mod bpe;
+mod class;
+mod cut;
+mod decoder;
+mod double_array;
+#[cfg(feature = "sentencepiece")]
+mod google;
+mod model;
+mod normalizer;
 pub(in crate::tokenizer) mod proto;
+mod read;
+mod unigram;
 
-use super::files::SourceFile;
+use std::collections::HashMap;
+
+use self::class::Class;
+use self::cut::{Cutter, Part};
+use self::model::Model;
+use self::normalizer::Normalizer;
+use self::proto::PieceType;
+use super::Encoding;
+use super::files::{ADDED_TOKENS, CONFIG, SPECIAL_TOKENS, SourceFile, SourceFiles};
+use super::special::{AddedToken, Settings};
 use crate::{Error, Result};
 
-/// The type of the piece that stands for everything unknown; a model has exactly one.
-const UNKNOWN: u64 = 2;
-/// The largest type that is defined (byte pieces).
-const LAST_TYPE: u64 = 6;
+pub(super) use self::class::is_named as class_is_named;
+pub(super) use self::decoder::Decoder;
 
-/// Counts the pieces of a model.
-///
-/// # Errors
-/// [`Error::Format`] when the file is no SentencePiece model or is cut.
-pub(super) fn count_pieces(file: &SourceFile) -> Result<usize> {
-    let refuse = |reason: String| Error::format(&file.path, "SentencePiece model", reason);
-    if file.bytes.is_empty() {
-        return Err(refuse("the file is empty".to_string()));
-    }
-    let mut model = Message::new(&file.bytes, 0);
-    let (mut pieces, mut unknown) = (0, 0);
-    while let Some((number, value)) = model.next_field().map_err(refuse)? {
-        if number == 1 {
-            let Value::Bytes(bytes, start) = value else {
-                return Err(refuse(format!("piece {pieces} is no message")));
-            };
-            let kind =
-                read_piece(bytes, start).map_err(|e| refuse(format!("piece {pieces}: {e}")))?;
-            unknown += usize::from(kind == UNKNOWN);
-            pieces += 1;
-        }
-    }
-    if unknown != 1 {
-        return Err(refuse(format!(
-            "{unknown} of {pieces} pieces are unknown tokens, expected one"
-        )));
-    }
-    Ok(pieces)
+/// A part of a normalized text: what it is, and where it ends. It begins where the part before it ends.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    id: u32,
+    end: usize,
 }
 
-/// Checks one piece and returns its type.
-fn read_piece(bytes: &[u8], start: usize) -> Result<u64, String> {
-    let mut piece = Message::new(bytes, start);
-    let (mut has_text, mut kind) = (false, 1);
-    while let Some((number, value)) = piece.next_field()? {
-        match (number, value) {
-            (1, Value::Bytes(text, at)) => {
-                has_text = !text.is_empty();
-                std::str::from_utf8(text).map_err(|_| format!("text at byte {at} is not UTF-8"))?;
-            }
-            (3, Value::Number(value)) if (1..=LAST_TYPE).contains(&value) => kind = value,
-            (1 | 3, _) => return Err(format!("field {number} is of the wrong kind")),
-            _ => {}
-        }
-    }
-    if has_text { Ok(kind) } else { Err("has no text".to_string()) }
+/// Whose rules put text together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    /// Control symbols have no text, the unknown token has a sign of its own.
+    Google,
+    /// Tokens as they are spelled, without white space at either end.
+    HuggingFace,
 }
 
-/// A field's content.
-enum Value<'b> {
-    Number(u64),
-    /// Bytes and where they start in the file.
-    Bytes(&'b [u8], usize),
-    /// Four or eight bytes that nobody looks at.
-    Fixed,
+/// A SentencePiece tokenizer.
+pub(super) struct SentencePiece {
+    model: Model,
+    #[cfg(feature = "sentencepiece")]
+    google: google::Google,
+    style: Style,
+    cutter: Cutter,
+    /// Added tokens by id.
+    added: HashMap<u32, AddedToken>,
+    /// In ascending order.
+    special: Vec<u32>,
+    vocab_size: usize,
+    max_id: u32,
 }
 
-/// A message in the wire format, read field by field.
-struct Message<'b> {
-    rest: &'b [u8],
-    at: usize,
-}
-
-impl<'b> Message<'b> {
-    fn new(bytes: &'b [u8], at: usize) -> Self {
-        Self { rest: bytes, at }
-    }
-
-    fn next_field(&mut self) -> Result<Option<(u64, Value<'b>)>, String> {
-        if self.rest.is_empty() {
-            return Ok(None);
+impl SentencePiece {
+    /// Reads a model, and what stands beside it.
+    ///
+    /// # Errors
+    /// [`Error::Format`] for a malformed model, [`Error::Json`] and [`Error::Tokenizer`] for the other files.
+    pub(super) fn load(file: &SourceFile, files: &SourceFiles) -> Result<(Self, Settings)> {
+        let model = read::read(file)?;
+        let class = Class::read(files)?;
+        let settings = Settings::read(files, class.roles(&model.roles))?;
+        let (mut style, mut added) = (Style::Google, Vec::new());
+        let beside = [CONFIG, SPECIAL_TOKENS, ADDED_TOKENS];
+        if beside.iter().any(|name| files.get(name).is_some()) {
+            let mut ids = model.ids.clone();
+            let extra = class.extra_tokens(model.pieces.len());
+            style = Style::HuggingFace;
+            added = settings.merge_into(&mut ids, extra).map_err(|reason| file.error(reason))?;
         }
-        let start = self.at;
-        let tag = self.varint()?;
-        let number = tag >> 3;
-        if number == 0 || number > (1 << 29) - 1 {
-            return Err(format!("field number {number} at byte {start}"));
-        }
-        let value = match tag & 7 {
-            0 => Value::Number(self.varint()?),
-            1 => self.take(8).map(|_| Value::Fixed)?,
-            2 => {
-                let length = self.varint()?;
-                let at = self.at;
-                Value::Bytes(self.take(length)?, at)
-            }
-            5 => self.take(4).map(|_| Value::Fixed)?,
-            other => return Err(format!("wire type {other} at byte {start}")),
+
+        let is_special = |kind| matches!(kind, PieceType::Control | PieceType::Unknown);
+        let of_model = model.pieces.iter().zip(0..).filter(|((_, kind), _)| is_special(*kind));
+        let named = added.iter().filter(|token| token.special).map(|token| token.id);
+        let mut special: Vec<u32> = of_model.map(|(_, id)| id).chain(named).collect();
+        special.sort_unstable();
+        special.dedup();
+        let pieces = model.pieces.len();
+        let beyond = added.iter().filter(|token| token.id as usize >= pieces);
+        let last = added.iter().map(|token| token.id).max().unwrap_or(0);
+        let tokenizer = Self {
+            #[cfg(feature = "sentencepiece")]
+            google: google::Google::new(file)?,
+            vocab_size: pieces + beyond.count(),
+            max_id: last.max(pieces.saturating_sub(1) as u32),
+            cutter: Cutter::new(&added),
+            added: added.into_iter().map(|token| (token.id, token)).collect(),
+            model,
+            style,
+            special,
         };
-        Ok(Some((number, value)))
+        Ok((tokenizer, settings))
     }
 
-    fn take(&mut self, length: u64) -> Result<&'b [u8], String> {
-        let whole =
-            usize::try_from(length).ok().and_then(|length| self.rest.split_at_checked(length));
-        let (taken, rest) = whole.ok_or_else(|| {
-            format!("a field of {length} bytes at byte {} ends behind its container", self.at)
-        })?;
-        self.rest = rest;
-        self.at += taken.len();
-        Ok(taken)
+    /// Ids with the characters that they stand for.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] for a text of 4 GiB or more.
+    pub(super) fn encode(&self, text: &str) -> Result<Encoding> {
+        let mut encoding = Encoding::default();
+        self.encode_into(text, &mut encoding.ids, Some(&mut encoding.offsets))?;
+        to_characters(text, &mut encoding.offsets);
+        Ok(encoding)
     }
 
-    fn varint(&mut self) -> Result<u64, String> {
-        let start = self.at;
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let Some((&byte, rest)) = self.rest.split_first() else {
-                return Err(format!("number at byte {start} is cut"));
-            };
-            self.rest = rest;
-            self.at += 1;
-            value |= u64::from(byte & 0x7F) << shift;
-            if byte < 0x80 {
-                return Ok(value);
-            }
+    /// Ids alone.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub(super) fn encode_ids(&self, text: &str) -> Result<Vec<u32>> {
+        let mut ids = Vec::with_capacity(text.len() / 3);
+        self.encode_into(text, &mut ids, None)?;
+        Ok(ids)
+    }
+
+    fn encode_into(
+        &self,
+        text: &str,
+        ids: &mut Vec<u32>,
+        mut offsets: Option<&mut Vec<(usize, usize)>>,
+    ) -> Result<()> {
+        if u32::try_from(text.len()).is_err() {
+            let reason = format!("a text of {} bytes, expected less than 4 GiB", text.len());
+            return Err(Error::Tokenizer { path: None, reason });
         }
-        Err(format!("number at byte {start} is longer than ten bytes"))
+        self.cutter.cut(text, &mut |part| {
+            match part {
+                Part::Text(place) => {
+                    let (start, part) = (place.start, &text[place]);
+                    self.encode_text(part, start, ids, offsets.as_deref_mut())?;
+                }
+                Part::Token(id, place) => {
+                    ids.push(id);
+                    if let Some(offsets) = &mut offsets {
+                        offsets.push((place.start, place.end));
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    #[cfg(not(feature = "sentencepiece"))]
+    fn encode_text(
+        &self,
+        text: &str,
+        start: usize,
+        ids: &mut Vec<u32>,
+        offsets: Option<&mut Vec<(usize, usize)>>,
+    ) -> Result<()> {
+        self.model.encode(text, start, ids, offsets);
+        Ok(())
+    }
+
+    #[cfg(feature = "sentencepiece")]
+    fn encode_text(
+        &self,
+        text: &str,
+        start: usize,
+        ids: &mut Vec<u32>,
+        offsets: Option<&mut Vec<(usize, usize)>>,
+    ) -> Result<()> {
+        self.google.encode(text, start, ids, offsets)
+    }
+
+    /// The text of ids.
+    ///
+    /// # Errors
+    /// None but those of Google's library, where that does it.
+    pub(super) fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
+        #[cfg(feature = "sentencepiece")]
+        if self.style == Style::Google {
+            let is_wanted = |id: &&u32| {
+                self.piece(**id).is_some() && !(skip_special_tokens && self.is_special(**id))
+            };
+            let ids: Vec<u32> = ids.iter().filter(is_wanted).copied().collect();
+            return self.google.decode(&ids);
+        }
+        let (mut decoder, mut text) = (Decoder::default(), String::new());
+        for &id in ids {
+            decoder.push(self, id, skip_special_tokens, &mut text);
+        }
+        decoder.finish(self, &mut text);
+        Ok(text)
+    }
+
+    /// The text that ids add behind others.
+    ///
+    /// # Errors
+    /// None; as [`decode`](Self::decode).
+    pub(super) fn decode_continuation(
+        &self,
+        prompt: &[u32],
+        ids: &[u32],
+        skip_special_tokens: bool,
+    ) -> Result<String> {
+        let (mut decoder, mut text) = (Decoder::default(), String::new());
+        for &id in prompt {
+            decoder.push(self, id, skip_special_tokens, &mut text);
+        }
+        text.clear();
+        decoder.forget_held();
+        for &id in ids {
+            decoder.push(self, id, skip_special_tokens, &mut text);
+        }
+        decoder.finish(self, &mut text);
+        Ok(text)
+    }
+
+    pub(super) fn is_special(&self, id: u32) -> bool {
+        self.special.binary_search(&id).is_ok()
+    }
+
+    /// In ascending order.
+    pub(super) fn special_ids(&self) -> &[u32] {
+        &self.special
+    }
+
+    fn is_added(&self, id: u32) -> bool {
+        self.added.contains_key(&id)
+    }
+
+    /// The byte that a token stands for.
+    fn byte(&self, id: u32) -> Option<u8> {
+        let byte_ids = self.model.byte_ids.as_ref()?;
+        if self.model.kind(id) != Some(PieceType::Byte) {
+            return None;
+        }
+        byte_ids.iter().zip(0..).find(|(other, _)| **other == id).map(|(_, byte)| byte)
+    }
+
+    fn denormalizer(&self) -> Option<&Normalizer> {
+        self.model.denormalizer.as_ref()
+    }
+
+    /// A token as it is spelled.
+    pub(super) fn piece(&self, id: u32) -> Option<&str> {
+        let added = self.added.get(&id).map(|token| token.content.as_str());
+        added.or_else(|| self.model.piece(id))
+    }
+
+    pub(super) fn token_to_id(&self, token: &str) -> Option<u32> {
+        self.cutter.id_of(token).or_else(|| self.model.ids.get(token).copied())
+    }
+
+    pub(super) fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    pub(super) fn max_id(&self) -> u32 {
+        self.max_id
+    }
+
+    pub(super) fn add_dummy_prefix(&self) -> bool {
+        self.model.normalizer.add_dummy_prefix()
+    }
+
+    /// A hash of what the model decides with.
+    pub(super) fn digest(&self) -> u128 {
+        self.model.digest
+    }
+
+    /// Tokens that are cut out of a text, in the order of their ids.
+    pub(super) fn added(&self) -> Vec<&AddedToken> {
+        let mut added: Vec<_> = self.added.values().collect();
+        added.sort_unstable_by_key(|token| token.id);
+        added
+    }
+}
+
+/// From bytes of a text to characters. Where an offset is inside a character, that is part of what is meant.
+fn to_characters(text: &str, offsets: &mut [(usize, usize)]) {
+    if text.is_ascii() {
+        return;
+    }
+    let mut starts = Vec::with_capacity(text.len() + 1);
+    let mut count = 0;
+    for at in 0..=text.len() {
+        starts.push(count);
+        count += usize::from(at < text.len() && text.is_char_boundary(at));
+    }
+    for (from, to) in offsets {
+        let is_inside = usize::from(!text.is_char_boundary(*from));
+        *from = starts.get(*from).copied().unwrap_or(count) - is_inside;
+        *to = starts.get(*to).copied().unwrap_or(count);
     }
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-
-    fn field(number: u8, content: &[u8]) -> Vec<u8> {
-        [&[number << 3 | 2, content.len() as u8], content].concat()
-    }
-
-    fn piece(text: &str, kind: u8) -> Vec<u8> {
-        let score = [2 << 3 | 5, 0, 0, 0, 0];
-        field(1, &[field(1, text.as_bytes()), score.to_vec(), vec![3 << 3, kind]].concat())
-    }
-
-    /// A model of three pieces and some training settings.
-    pub(in super::super) fn model() -> Vec<u8> {
-        [piece("<unk>", 2), piece("▁the", 1), piece("語", 1), field(2, b"")].concat()
-    }
-
-    fn count(bytes: &[u8]) -> Result<usize> {
-        count_pieces(&SourceFile {
-            name: "spiece.model",
-            path: "spiece.model".into(),
-            bytes: bytes.to_vec(),
-        })
-    }
-
-    #[test]
-    fn pieces_are_counted() {
-        assert_eq!(count(&model()).unwrap(), 3);
-    }
-
-    #[test]
-    fn every_cut_inside_the_pieces_is_refused() {
-        let first = piece("<unk>", 2).len();
-        let second = first + piece("▁the", 1).len();
-        let third = second + piece("語", 1).len();
-        for length in (0..third).filter(|length| ![first, second].contains(length)) {
-            let error = count(&model()[..length]).unwrap_err();
-            assert!(matches!(error, Error::Format { .. }), "{length}: {error}");
-        }
-    }
-
-    #[test]
-    fn noise_is_refused() {
-        let mut state = 7_u32;
-        for _ in 0..200 {
-            let noise: Vec<u8> = (0..500)
-                .map(|_| {
-                    state = state.wrapping_mul(1664525).wrapping_add(1013904223);
-                    (state >> 24) as u8
-                })
-                .collect();
-            assert!(count(&noise).is_err());
-        }
-        assert!(count(&[0x0A, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F]).is_err());
-    }
-
-    #[test]
-    fn a_model_has_one_unknown_piece_and_no_empty_one() {
-        let error = count(&piece("a", 1)).unwrap_err().to_string();
-        assert!(error.contains("0 of 1 pieces"), "{error}");
-        let error = count(&[model(), piece("", 1)].concat()).unwrap_err().to_string();
-        assert!(error.contains("piece 3: has no text"), "{error}");
-    }
-}
+pub(super) mod tests;
