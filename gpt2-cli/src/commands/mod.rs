@@ -18,6 +18,7 @@ mod prompts;
 mod recipe;
 mod start;
 mod tensors;
+pub mod tokenizer;
 pub mod tokens;
 pub mod train;
 pub mod transfer;

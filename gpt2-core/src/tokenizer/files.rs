@@ -14,9 +14,16 @@ pub(super) const CONFIG: &str = "tokenizer_config.json";
 pub(super) const SPECIAL_TOKENS: &str = "special_tokens_map.json";
 pub(super) const ADDED_TOKENS: &str = "added_tokens.json";
 
+pub(super) const SENTENCEPIECE: &str = "spiece.model";
+
 /// Names of SentencePiece models in Hugging Face's folders, best first.
-const MODELS: [&str; 5] =
-    ["spiece.model", "tokenizer.model", "sentencepiece.model", "sentencepiece.bpe.model", "spm.model"];
+const MODELS: [&str; 5] = [
+    SENTENCEPIECE,
+    "tokenizer.model",
+    "sentencepiece.model",
+    "sentencepiece.bpe.model",
+    "spm.model",
+];
 
 /// Name when saved, and the names under which a folder may hold it, best first. The second names are those of the
 /// first release.
@@ -28,6 +35,11 @@ const NAMES: [(&str, &[&str]); 6] = [
     (SPECIAL_TOKENS, &[SPECIAL_TOKENS]),
     (ADDED_TOKENS, &[ADDED_TOKENS]),
 ];
+
+/// Whether a tokenizer saves a file of this name.
+pub(super) fn is_own(name: &str) -> bool {
+    MODELS.contains(&name) || NAMES.iter().any(|(own, _)| *own == name)
+}
 
 /// Thirty times the size of GPT-2's `tokenizer.json`; larger files are refused before they are read.
 const MAX_BYTES: u64 = 64 << 20;
@@ -93,7 +105,8 @@ impl SourceFiles {
                 }
             }
         }
-        let has_tokenizer = files.iter().any(|file| [TOKENIZER, VOCAB, MERGES].contains(&file.name));
+        let has_tokenizer =
+            files.iter().any(|file| [TOKENIZER, VOCAB, MERGES].contains(&file.name));
         let other = if has_tokenizer { None } else { only_model(folder)? };
         for (name, path) in MODELS.map(|name| (name, folder.join(name))).into_iter().chain(other) {
             if let Some(bytes) = read_bounded(&path)? {
@@ -115,7 +128,6 @@ impl SourceFiles {
     }
 
     /// Adds a file that no folder holds.
-    #[cfg(test)]
     pub(super) fn insert(&mut self, name: &'static str, bytes: Vec<u8>) {
         self.files.push(SourceFile { name, path: PathBuf::from(name), bytes });
     }
@@ -144,7 +156,8 @@ fn only_model(folder: &Path) -> Result<Option<(&'static str, PathBuf)>> {
             found.push(path);
         }
     }
-    let is_known = |path: &PathBuf| path.file_name().is_some_and(|n| MODELS.iter().any(|m| n == *m));
+    let is_known =
+        |path: &PathBuf| path.file_name().is_some_and(|n| MODELS.iter().any(|m| n == *m));
     if found.len() > 1 && !found.iter().any(is_known) {
         let reason = format!("{} files end in .model, expected one or {}", found.len(), MODELS[0]);
         return Err(Error::Tokenizer { path: Some(folder.to_path_buf()), reason });

@@ -1,7 +1,7 @@
 //! Text to token ids and back.
 //!
 //! A [`Tokenizer`] is read from a model folder ([`Tokenizer::from_folder`]) or learned from text
-//! ([`Tokenizer::train_bpe`]), turns text into ids with [`Tokenizer::encode`] and ids into text with
+//! ([`Tokenizer::train_bpe`], [`Tokenizer::train_unigram`]), turns text into ids with [`Tokenizer::encode`] and ids into text with
 //! [`Tokenizer::decode`] or, while they are being generated, with a [`DecodeStream`]. Ids, offsets and text equal those
 //! of Hugging Face's libraries, and for SentencePiece models those of Google's.
 
@@ -130,9 +130,8 @@ impl Tokenizer {
         let folder = folder.as_ref();
         let files = SourceFiles::read(folder)?;
         if let Some(model) = sentencepiece_of(&files)? {
-            let (model, settings) = SentencePiece::load(model, &files)?;
-            let (settings, files) = (Arc::new(settings), Arc::new(files));
-            return Ok(Self { engine: Engine::SentencePiece(Arc::new(model)), settings, files });
+            let loaded = SentencePiece::load(model, &files)?;
+            return Ok(Self::from_sentencepiece(loaded, files));
         }
         let mut pipeline = match files.get(TOKENIZER) {
             Some(file) => json::read(file)?,
@@ -166,6 +165,17 @@ impl Tokenizer {
     fn from_bpe(bpe: Bpe, settings: Settings, files: SourceFiles) -> Self {
         Self {
             engine: Engine::Bpe(Arc::new(bpe)),
+            settings: Arc::new(settings),
+            files: Arc::new(files),
+        }
+    }
+
+    fn from_sentencepiece(
+        (model, settings): (SentencePiece, Settings),
+        files: SourceFiles,
+    ) -> Self {
+        Self {
+            engine: Engine::SentencePiece(Arc::new(model)),
             settings: Arc::new(settings),
             files: Arc::new(files),
         }

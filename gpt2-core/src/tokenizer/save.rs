@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::bpe::Bpe;
-use super::files::{CONFIG, MERGES, SPECIAL_TOKENS, TOKENIZER, VOCAB, write_whole};
+use super::files::{CONFIG, MERGES, SPECIAL_TOKENS, TOKENIZER, VOCAB, is_own, write_whole};
 use super::special::{AddedToken, Roles};
 use super::{Engine, Tokenizer};
 use crate::{Error, Result};
@@ -39,6 +39,12 @@ impl Tokenizer {
             write_whole(&path, &bytes)?;
         }
         Ok(())
+    }
+
+    /// Whether this is the name of a file that [`Tokenizer::save`] writes, for a folder that is to hold nothing else.
+    #[must_use]
+    pub fn is_file_name(name: &str) -> bool {
+        is_own(name)
     }
 
     /// The content of a file that the tokenizer did not come with.

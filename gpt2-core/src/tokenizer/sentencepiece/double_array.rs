@@ -14,13 +14,13 @@ const BUILDER_STACK: usize = 64 << 20;
 
 /// A set of byte strings, each with a number.
 #[derive(Debug, Clone, Default)]
-pub(super) struct DoubleArray {
+pub(in crate::tokenizer) struct DoubleArray {
     units: Vec<u32>,
 }
 
 /// Where a walk from the root has come to.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(in crate::tokenizer) struct Place {
     /// Where the children are, before their bytes are added.
     children: u32,
     has_value: bool,
@@ -31,7 +31,7 @@ impl DoubleArray {
     ///
     /// # Errors
     /// The builder's reason; none for such keys.
-    pub(super) fn build(keys: &[(&[u8], u32)]) -> Result<Self, String> {
+    pub(in crate::tokenizer) fn build(keys: &[(&[u8], u32)]) -> Result<Self, String> {
         if keys.is_empty() {
             return Ok(Self::default());
         }
@@ -49,14 +49,16 @@ impl DoubleArray {
     ///
     /// # Errors
     /// What is wrong: a walk could leave the array, or reach no value where one is announced.
-    pub(super) fn from_bytes(bytes: &[u8], limit: usize) -> Result<Self, String> {
+    pub(in crate::tokenizer) fn from_bytes(bytes: &[u8], limit: usize) -> Result<Self, String> {
         let array = Self { units: units(bytes) };
         let size = array.units.len();
         for (at, &unit) in array.units.iter().enumerate() {
             if unit & VALUE != 0 {
                 let value = (unit & !VALUE) as usize;
                 if at == 0 || value >= limit {
-                    return Err(format!("unit {at} has the value {value}, expected less than {limit}"));
+                    return Err(format!(
+                        "unit {at} has the value {value}, expected less than {limit}"
+                    ));
                 }
                 continue;
             }
@@ -76,19 +78,19 @@ impl DoubleArray {
     }
 
     /// Every value.
-    pub(super) fn values(&self) -> impl Iterator<Item = u32> {
+    pub(in crate::tokenizer) fn values(&self) -> impl Iterator<Item = u32> {
         self.units.iter().filter(|unit| **unit & VALUE != 0).map(|unit| unit & !VALUE)
     }
 
     /// Before the first byte.
-    pub(super) fn root(&self) -> Place {
+    pub(in crate::tokenizer) fn root(&self) -> Place {
         let unit = self.units.first().copied().unwrap_or_default();
         Place { children: offset(unit), has_value: false }
     }
 
     /// One byte further, if a key goes on like that. No key has a zero byte.
     #[inline]
-    pub(super) fn step(&self, place: Place, byte: u8) -> Option<Place> {
+    pub(in crate::tokenizer) fn step(&self, place: Place, byte: u8) -> Option<Place> {
         let at = place.children ^ u32::from(byte);
         let unit = *self.units.get(at as usize)?;
         let is_child = unit & (VALUE | 0xFF) == u32::from(byte) && byte != 0;
@@ -97,7 +99,7 @@ impl DoubleArray {
 
     /// The number of the key that ends here.
     #[inline]
-    pub(super) fn value(&self, place: Place) -> Option<u32> {
+    pub(in crate::tokenizer) fn value(&self, place: Place) -> Option<u32> {
         if !place.has_value {
             return None;
         }
@@ -105,13 +107,17 @@ impl DoubleArray {
     }
 
     /// The number of a key.
-    pub(super) fn get(&self, key: &[u8]) -> Option<u32> {
+    pub(in crate::tokenizer) fn get(&self, key: &[u8]) -> Option<u32> {
         let end = key.iter().try_fold(self.root(), |place, &byte| self.step(place, byte))?;
         self.value(end)
     }
 
     /// The longest of the first `most` keys that a text begins with: its length and number.
-    pub(super) fn longest_prefix(&self, text: &[u8], most: usize) -> Option<(usize, u32)> {
+    pub(in crate::tokenizer) fn longest_prefix(
+        &self,
+        text: &[u8],
+        most: usize,
+    ) -> Option<(usize, u32)> {
         let (mut place, mut found, mut count) = (self.root(), None, 0);
         for (at, &byte) in text.iter().enumerate() {
             let Some(next) = self.step(place, byte) else { break };
@@ -128,7 +134,7 @@ impl DoubleArray {
     }
 
     /// The bytes that keys begin with.
-    pub(super) fn first_bytes(&self) -> impl Iterator<Item = u8> {
+    pub(in crate::tokenizer) fn first_bytes(&self) -> impl Iterator<Item = u8> {
         (0..=255).filter(|byte| self.step(self.root(), *byte).is_some())
     }
 }

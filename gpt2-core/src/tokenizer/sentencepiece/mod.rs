@@ -7,11 +7,11 @@ mod bpe;
 mod class;
 mod cut;
 mod decoder;
-mod double_array;
+pub(in crate::tokenizer) mod double_array;
 #[cfg(feature = "sentencepiece")]
 mod google;
 mod model;
-mod normalizer;
+pub(in crate::tokenizer) mod normalizer;
 pub(in crate::tokenizer) mod proto;
 mod read;
 mod unigram;

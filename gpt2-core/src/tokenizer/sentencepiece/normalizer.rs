@@ -8,7 +8,7 @@ use super::double_array::DoubleArray;
 use super::proto::NormalizerSpec;
 
 /// The mark of a space, U+2581.
-pub(super) const SPACE: &str = "▁";
+pub(in crate::tokenizer) const SPACE: &str = "▁";
 const REPLACEMENT: &[u8] = "\u{FFFD}".as_bytes();
 /// Google's library looks at that many rules with a common beginning.
 const MOST_RULES: usize = 32;
@@ -19,15 +19,15 @@ const TRIE_BLOCK: usize = 1024;
 
 /// Symbols of the user, which are taken out of a text whole and as they are.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Symbols(DoubleArray);
+pub(in crate::tokenizer) struct Symbols(DoubleArray);
 
 impl Symbols {
-    pub(super) fn new(symbols: &[(&[u8], u32)]) -> Result<Self, String> {
+    pub(in crate::tokenizer) fn new(symbols: &[(&[u8], u32)]) -> Result<Self, String> {
         DoubleArray::build(symbols).map(Self)
     }
 
     /// The length of the symbol that a text begins with.
-    pub(super) fn prefix(&self, text: &[u8]) -> Option<usize> {
+    pub(in crate::tokenizer) fn prefix(&self, text: &[u8]) -> Option<usize> {
         self.0.longest_prefix(text, MOST_SYMBOLS).map(|(length, _)| length)
     }
 }
@@ -73,7 +73,7 @@ impl Rules {
 
 /// A `NormalizerSpec` at work.
 #[derive(Debug, Clone)]
-pub(super) struct Normalizer {
+pub(in crate::tokenizer) struct Normalizer {
     rules: Option<Rules>,
     symbols: Symbols,
     /// Bytes that a rule or symbol begins with.
@@ -86,14 +86,14 @@ pub(super) struct Normalizer {
 
 /// A text as the model sees it.
 #[derive(Debug, Default)]
-pub(super) struct Normalized {
-    pub(super) text: Vec<u8>,
+pub(in crate::tokenizer) struct Normalized {
+    pub(in crate::tokenizer) text: Vec<u8>,
     /// For every byte, and for the end, the byte of the original text that it comes from. Kept if so asked.
-    pub(super) origins: Option<Vec<usize>>,
+    pub(in crate::tokenizer) origins: Option<Vec<usize>>,
 }
 
 impl Normalized {
-    pub(super) fn new(with_origins: bool) -> Self {
+    pub(in crate::tokenizer) fn new(with_origins: bool) -> Self {
         Self { text: Vec::new(), origins: with_origins.then(Vec::new) }
     }
 
@@ -116,7 +116,7 @@ impl Normalized {
 impl Normalizer {
     /// # Errors
     /// What is wrong with the charsmap.
-    pub(super) fn new(
+    pub(in crate::tokenizer) fn new(
         spec: &NormalizerSpec,
         treat_whitespace_as_suffix: bool,
         symbols: Symbols,
@@ -139,17 +139,17 @@ impl Normalizer {
         })
     }
 
-    pub(super) fn add_dummy_prefix(&self) -> bool {
+    pub(in crate::tokenizer) fn add_dummy_prefix(&self) -> bool {
         self.add_dummy_prefix
     }
 
     /// Whether the beginning of a decoded text loses its mark of a space, and whether it loses all of them.
-    pub(super) fn strips_first_space(&self) -> (bool, bool) {
+    pub(in crate::tokenizer) fn strips_first_space(&self) -> (bool, bool) {
         (self.add_dummy_prefix || self.remove_extra_whitespaces, self.remove_extra_whitespaces)
     }
 
     /// Changes a text.
-    pub(super) fn normalize(&self, text: &str, out: &mut Normalized) {
+    pub(in crate::tokenizer) fn normalize(&self, text: &str, out: &mut Normalized) {
         let mut rest = text.as_bytes();
         let mut consumed = 0;
         if self.remove_extra_whitespaces {
@@ -220,7 +220,7 @@ impl Normalizer {
 
 /// Bytes of the character that begins with a byte.
 #[inline]
-pub(super) fn char_length(first: u8) -> usize {
+pub(in crate::tokenizer) fn char_length(first: u8) -> usize {
     match first {
         0..0xC0 => 1,
         0xC0..0xE0 => 2,

@@ -16,8 +16,19 @@ macro_rules! fixtures {
 }
 
 const MODELS: [(&str, &[u8]); 13] = fixtures![
-    "bpe", "bpe_bytes", "bpe_symbols", "bpe_ties", "bpe_unused", "char", "unigram", "unigram_bytes",
-    "unigram_denormalizer", "unigram_suffix", "unigram_symbols", "unigram_ties", "word",
+    "bpe",
+    "bpe_bytes",
+    "bpe_symbols",
+    "bpe_ties",
+    "bpe_unused",
+    "char",
+    "unigram",
+    "unigram_bytes",
+    "unigram_denormalizer",
+    "unigram_suffix",
+    "unigram_symbols",
+    "unigram_ties",
+    "word",
 ];
 const EXPECTED: &str = include_str!("../../../tests/fixtures/sentencepiece/expected.json");
 const SYMBOLS: &str = "unigram_symbols";

@@ -223,7 +223,8 @@ fn learn(
     for (c, byte) in alphabet {
         bytes[usize::from(byte)] = tokens.id(c.to_string());
     }
-    let mut report = |stage, done| progress(TrainProgress { stage, done, total: options.vocab_size });
+    let mut report =
+        |stage, done| progress(TrainProgress { stage, done, total: options.vocab_size });
     report("counting pairs", 0);
     let symbols = Words::new(words.iter(), &bytes);
     drop(words);
@@ -249,13 +250,17 @@ fn learn(
 /// has merged twice.
 fn last_of_each(learned: Vec<Pair>) -> impl Iterator<Item = Pair> {
     let last: HashMap<Pair, usize> = learned.iter().copied().zip(0..).collect();
-    learned.into_iter().enumerate().filter(move |(at, pair)| last[pair] == *at).map(|(_, pair)| pair)
+    learned
+        .into_iter()
+        .enumerate()
+        .filter(move |(at, pair)| last[pair] == *at)
+        .map(|(_, pair)| pair)
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::tokenizer::tests::{TEXTS, small};
     use super::*;
+    use crate::tokenizer::tests::{TEXTS, small};
 
     fn train(options: &TrainBpeOptions) -> Result<Tokenizer> {
         Tokenizer::train_bpe(TEXTS.iter().map(|text| text.to_string()), options)

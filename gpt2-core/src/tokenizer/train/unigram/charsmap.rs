@@ -186,7 +186,9 @@ mod tests {
     #[test]
     fn sequences_are_composed() {
         let normalize = normalizer(Normalization::Nfkc);
-        for text in ["e\u{301}", "ｶﾞ", "ω\u{314}\u{340}\u{345}", "각", "ㄱ\u{1161}ﾡ", "\u{1d58e}\u{303}"] {
+        for text in
+            ["e\u{301}", "ｶﾞ", "ω\u{314}\u{340}\u{345}", "각", "ㄱ\u{1161}ﾡ", "\u{1d58e}\u{303}"]
+        {
             assert_eq!(normalize(text), text.nfkc().collect::<String>());
         }
     }

@@ -30,7 +30,8 @@ type Node = Vec<(u8, u32)>;
 /// [`Error::Tokenizer`] for more keys than fit into such units.
 pub(super) fn double_array(keys: &[(String, u32)]) -> Result<Vec<u8>> {
     let mut nodes = Nodes::default();
-    let keys: Vec<(&[u8], u32)> = keys.iter().map(|(key, value)| (key.as_bytes(), *value)).collect();
+    let keys: Vec<(&[u8], u32)> =
+        keys.iter().map(|(key, value)| (key.as_bytes(), *value)).collect();
     let root = nodes.node(&keys, 0);
     let mut units = Units::default();
     units.reserve(0);
@@ -42,7 +43,8 @@ pub(super) fn double_array(keys: &[(String, u32)]) -> Result<Vec<u8>> {
         u32::from(label) | value | way(from, node) << WAY_SHIFT
     };
     if units.taken.len() > WAYS {
-        let reason = format!("{} units of a double array, expected at most {WAYS}", units.taken.len());
+        let reason =
+            format!("{} units of a double array, expected at most {WAYS}", units.taken.len());
         return Err(Error::Tokenizer { path: None, reason });
     }
     let mut written = vec![0; units.taken.len()];

@@ -57,7 +57,8 @@ impl Divider {
 
     /// Where the first symbol is, the longest of those that begin there.
     fn next_symbol(&self, text: &str) -> Option<(usize, usize)> {
-        let found = self.symbols.iter().filter_map(|symbol| Some((text.find(symbol)?, symbol.len())));
+        let found =
+            self.symbols.iter().filter_map(|symbol| Some((text.find(symbol)?, symbol.len())));
         found.min_by_key(|&(at, length)| (at, std::cmp::Reverse(length)))
     }
 
@@ -114,7 +115,8 @@ impl Divider {
             length += 1;
             match self.class(c) {
                 Class::Script(found) => {
-                    if self.split_by_unicode_script && script.is_some_and(|script| script != found) {
+                    if self.split_by_unicode_script && script.is_some_and(|script| script != found)
+                    {
                         return false;
                     }
                     script = Some(found);
@@ -179,6 +181,8 @@ mod tests {
         let options = TrainUnigramOptions { max_sentencepiece_length: 4, ..Default::default() };
         let divider = Divider::new(&options, &options.meta_pieces().unwrap());
         assert!(divider.is_piece("▁abc") && divider.is_piece("\u{301}я") && divider.is_piece("▁"));
-        assert!(!divider.is_piece("▁abcd") && !divider.is_piece("a\u{301}я") && !divider.is_piece("a▁"));
+        assert!(
+            !divider.is_piece("▁abcd") && !divider.is_piece("a\u{301}я") && !divider.is_piece("a▁")
+        );
     }
 }

@@ -106,7 +106,12 @@ impl Lattice {
     }
 
     /// Finds all edges, and the probability of the whole with how often it was scaled.
-    fn forward(&mut self, text: &[u8], pieces: &Pieces, probabilities: &Probabilities) -> (f64, i32) {
+    fn forward(
+        &mut self,
+        text: &[u8],
+        pieces: &Pieces,
+        probabilities: &Probabilities,
+    ) -> (f64, i32) {
         let Self { edges, before, .. } = self;
         edges.clear();
         before.clear();

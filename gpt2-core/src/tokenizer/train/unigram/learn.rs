@@ -140,7 +140,9 @@ fn pruned(segments: &Segments, pieces: Pieces, most: usize) -> Result<Pieces> {
             Instead::Nothing => kept.push(place),
             Instead::Better if counts[place] > 0.0 => kept.push(place),
             Instead::Better => {}
-            Instead::Pieces(others) => candidates.push((loss(place, others, &counts, whole), place)),
+            Instead::Pieces(others) => {
+                candidates.push((loss(place, others, &counts, whole), place))
+            }
         }
     }
     candidates.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
@@ -213,9 +215,8 @@ mod tests {
         let segments = Segments::new([("abab", 100), ("cd", 3), ("c", 50), ("d", 50)].into_iter());
         let list = ["a", "ab", "abab", "b", "c", "cd", "d"];
         let score = (1.0_f64 / 7.0).ln();
-        let pieces = Pieces::new(
-            list.iter().map(|text| Piece { text: text.to_string(), score }).collect(),
-        );
+        let pieces =
+            Pieces::new(list.iter().map(|text| Piece { text: text.to_string(), score }).collect());
         let texts = |most| -> Vec<String> {
             let plan = Plan { vocab_size: most, shrinking_factor: 0.5, num_sub_iterations: 2 };
             let seeds = pieces.as_ref().unwrap().list().to_vec();

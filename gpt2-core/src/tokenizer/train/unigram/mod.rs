@@ -20,7 +20,11 @@ use self::learn::Plan;
 use self::options::MetaPieces;
 use super::words::{Cost, WordTable};
 use super::{Forgotten, TrainProgress, no_text};
+use crate::tokenizer::Tokenizer;
+use crate::tokenizer::files::{CONFIG, SENTENCEPIECE, SourceFiles};
+use crate::tokenizer::sentencepiece::SentencePiece;
 use crate::tokenizer::sentencepiece::normalizer::{Normalized, Normalizer, Symbols};
+use crate::tokenizer::sentencepiece::proto::ModelProto;
 use crate::{Error, Result};
 
 pub use self::options::{Normalization, TrainUnigramOptions};
@@ -31,7 +35,48 @@ const COST: Cost = Cost { byte: 24, word: 96 };
 /// What a frequent substring costs: its text, its place in the trie, and a number for each task.
 const SEED_COST: u64 = 256;
 
+/// Texts that [`Tokenizer::train_unigram`] counts at a time.
+const BATCH: usize = 1 << 14;
+
+impl Tokenizer {
+    /// Learns a unigram vocabulary from texts, in parallel: a SentencePiece model that Google's library loads. Every line
+    /// of a text is a sentence. The same texts and options give the same model, whatever the number of threads.
+    ///
+    /// Texts are gone through twice where a sample of the sentences is drawn. [`UnigramTrainer`] is for texts that come in
+    /// batches, and tells how far it is.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] naming the option that is out of range, and for a vocabulary that is too small for the
+    /// characters that it has to express; [`Error::Tokenizer`] when there was no text, or too little for the vocabulary.
+    pub fn train_unigram(
+        texts: impl Iterator<Item = String> + Clone,
+        options: &TrainUnigramOptions,
+    ) -> Result<Self> {
+        let count = |text: String| options.sentences(&text).count() as u64;
+        let sentences = if options.samples() { texts.clone().map(count).sum() } else { 0 };
+        let mut trainer = UnigramTrainer::new(options.clone(), sentences)?;
+        let mut texts = texts.peekable();
+        while texts.peek().is_some() {
+            let batch: Vec<String> = texts.by_ref().take(BATCH).collect();
+            trainer.feed(&batch);
+        }
+        trainer.train(&mut |_| {})
+    }
+}
+
 /// Learns a unigram vocabulary from texts that come in batches; every line is a sentence.
+///
+/// # Example
+/// ```
+/// use gpt2_core::tokenizer::{TrainUnigramOptions, UnigramTrainer};
+///
+/// let options = TrainUnigramOptions { vocab_size: 20, ..TrainUnigramOptions::default() };
+/// let mut trainer = UnigramTrainer::new(options, 0)?;
+/// trainer.feed(&["the cat sat on the mat", "and the cat sat on the hat"]);
+/// let tokenizer = trainer.train(&mut |progress| eprintln!("{}", progress.stage))?;
+/// assert_eq!(tokenizer.vocab_size(), 20);
+/// # Ok::<(), gpt2_core::Error>(())
+/// ```
 pub struct UnigramTrainer {
     options: TrainUnigramOptions,
     meta_pieces: MetaPieces,
@@ -55,7 +100,9 @@ impl Sample {
     fn takes_next(&mut self) -> bool {
         let is_taken = match &mut self.random {
             _ if self.wanted == 0 => false,
-            Some(random) if self.wanted < self.left => random.random_range(0..self.left) < self.wanted,
+            Some(random) if self.wanted < self.left => {
+                random.random_range(0..self.left) < self.wanted
+            }
             _ => true,
         };
         self.left = self.left.saturating_sub(1);
@@ -67,7 +114,7 @@ impl Sample {
 impl UnigramTrainer {
     /// A trainer that has seen nothing.
     ///
-    /// `sentences` is the number of sentences that will come and that [`TrainUnigramOptions::takes`] takes. It matters
+    /// `sentences` is the number of sentences that will come as [`TrainUnigramOptions::sentences`] counts them. It matters
     /// only where a sample of them is drawn ([`TrainUnigramOptions::samples`]).
     ///
     /// # Errors
@@ -101,8 +148,7 @@ impl UnigramTrainer {
         let Self { options, normalizer, divider, sample, words, .. } = self;
         let sentences: Vec<&str> = texts
             .iter()
-            .flat_map(|text| text.as_ref().split('\n'))
-            .filter(|sentence| options.takes(sentence))
+            .flat_map(|text| options.sentences(text.as_ref()))
             .filter(|_| sample.as_mut().is_none_or(Sample::takes_next))
             .collect();
         words.count(&sentences, |sentence, table| {
@@ -126,7 +172,19 @@ impl UnigramTrainer {
     /// # Errors
     /// [`Error::Tokenizer`] when there was no text, or too little for the vocabulary; [`Error::Argument`] when the
     /// vocabulary is too small for the characters that it has to express.
-    pub fn train(self, progress: &mut dyn FnMut(TrainProgress)) -> Result<Vec<u8>> {
+    pub fn train(self, progress: &mut dyn FnMut(TrainProgress)) -> Result<Tokenizer> {
+        let config = model::tokenizer_config(&self.meta_pieces);
+        let broken = |source| Error::Json { path: CONFIG.into(), source };
+        let config = serde_json::to_vec_pretty(&config).map_err(broken)?;
+        let mut files = SourceFiles::default();
+        files.insert(SENTENCEPIECE, self.learn(progress)?.encode_to_vec());
+        files.insert(CONFIG, config);
+        let model = files.model().ok_or_else(no_text)?;
+        let loaded = SentencePiece::load(model, &files)?;
+        Ok(Tokenizer::from_sentencepiece(loaded, files))
+    }
+
+    fn learn(self, progress: &mut dyn FnMut(TrainProgress)) -> Result<ModelProto> {
         let Self { options, meta_pieces, charsmap, divider, words, .. } = self;
         if words.is_empty() {
             return Err(no_text());
@@ -136,8 +194,9 @@ impl UnigramTrainer {
         let segments = segments::without_rare(words, &required)?;
         progress(TrainProgress { stage: "counting substrings", done: 0, total: 1 });
         let max_length = options.max_sentencepiece_length;
-        let seeds =
-            seed::seed_pieces(&segments, max_length, seeds(&options), |text| divider.is_piece(text));
+        let seeds = seed::seed_pieces(&segments, max_length, seeds(&options), |text| {
+            divider.is_piece(text)
+        });
         let plan = Plan {
             vocab_size: options.vocab_size,
             shrinking_factor: options.shrinking_factor,
@@ -145,7 +204,7 @@ impl UnigramTrainer {
         };
         let learned = learn::learn(&segments, seeds, &plan, progress)?;
         let pieces = model::final_pieces(learned, &required, &meta_pieces, &options)?;
-        Ok(model::proto(pieces, &meta_pieces, &options, charsmap).encode_to_vec())
+        Ok(model::proto(pieces, &meta_pieces, &options, charsmap))
     }
 }
 

@@ -83,9 +83,11 @@ pub(super) fn proto(
             Some(_) => None,
         };
         all.push(match (piece, meta.or_else(|| beyond.next())) {
-            (Some(piece), _) => {
-                SentencePiece { piece: Some(piece.text), score: Some(piece.score as f32), r#type: None }
-            }
+            (Some(piece), _) => SentencePiece {
+                piece: Some(piece.text),
+                score: Some(piece.score as f32),
+                r#type: None,
+            },
             (None, Some(meta)) => SentencePiece {
                 piece: Some(meta.text.clone()),
                 score: Some(0.0),

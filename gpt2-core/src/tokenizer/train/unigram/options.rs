@@ -150,12 +150,12 @@ pub(super) const EOS: &str = "</s>";
 pub(super) const PAD: &str = "<pad>";
 
 impl TrainUnigramOptions {
-    /// Whether a sentence is learned from: it is not empty, not longer than [`Self::max_sentence_length`], and has no
+    /// The sentences of a text: its lines, without those that are empty, longer than [`Self::max_sentence_length`], or have
     /// U+2585, which Google's library keeps for itself.
-    #[must_use]
-    pub fn takes(&self, sentence: &str) -> bool {
+    pub fn sentences<'t>(&self, text: &'t str) -> impl Iterator<Item = &'t str> + use<'t> {
         let length = 1..=self.max_sentence_length;
-        length.contains(&sentence.len()) && !sentence.contains(RESERVED)
+        let is_taken = move |line: &&str| length.contains(&line.len()) && !line.contains(RESERVED);
+        text.split('\n').filter(is_taken)
     }
 
     /// Whether sentences are drawn from the whole corpus, so that their number has to be known before.
@@ -173,7 +173,12 @@ impl TrainUnigramOptions {
         let is_share = coverage > 0.0 && coverage <= 1.0;
         range("character_coverage", coverage, is_share, "a number above 0, at most 1")?;
         let factor = self.shrinking_factor;
-        range("shrinking_factor", factor, factor > 0.0 && factor < 1.0, "a number between 0 and 1")?;
+        range(
+            "shrinking_factor",
+            factor,
+            factor > 0.0 && factor < 1.0,
+            "a number between 0 and 1",
+        )?;
         let count = |name, found: usize, good: std::ops::RangeInclusive<usize>| {
             let expected = format!("{} to {}", good.start(), good.end());
             match good.contains(&found) {
@@ -207,7 +212,10 @@ impl TrainUnigramOptions {
         ];
         for (name, symbols, kind) in lists {
             for symbol in symbols {
-                if symbol.is_empty() || symbol == UNK || symbol.contains('\0') || !seen.insert(symbol)
+                if symbol.is_empty()
+                    || symbol == UNK
+                    || symbol.contains('\0')
+                    || !seen.insert(symbol)
                 {
                     let expected = "distinct symbols, none of them empty or `<unk>`";
                     return Err(Error::argument(name, format!("{symbols:?}"), expected));
@@ -244,7 +252,12 @@ impl TrainUnigramOptions {
             let Ok(id) = usize::try_from(id) else {
                 match id {
                     -1 if kind != PieceType::Unknown => continue,
-                    _ => return refuse(format!("0 to {}, or -1 for none but `unk_id`", self.vocab_size - 1)),
+                    _ => {
+                        return refuse(format!(
+                            "0 to {}, or -1 for none but `unk_id`",
+                            self.vocab_size - 1
+                        ));
+                    }
                 }
             };
             if id >= self.vocab_size {
@@ -297,8 +310,14 @@ mod tests {
             assert!(error.contains(words), "{error}");
         };
         let default = TrainUnigramOptions::default;
-        refused(TrainUnigramOptions { character_coverage: 0.0, ..default() }, "`character_coverage`");
-        refused(TrainUnigramOptions { character_coverage: 1.5, ..default() }, "`character_coverage`");
+        refused(
+            TrainUnigramOptions { character_coverage: 0.0, ..default() },
+            "`character_coverage`",
+        );
+        refused(
+            TrainUnigramOptions { character_coverage: 1.5, ..default() },
+            "`character_coverage`",
+        );
         refused(
             TrainUnigramOptions { character_coverage: f32::NAN, ..default() },
             "`character_coverage`",

@@ -22,8 +22,10 @@ pub(super) struct Pieces {
 impl Pieces {
     /// Takes pieces in the order of their texts, each once.
     pub fn new(list: Vec<Piece>) -> Result<Self> {
-        let keys: Vec<(&[u8], u32)> = list.iter().map(|piece| piece.text.as_bytes()).zip(0..).collect();
-        let trie = DoubleArray::build(&keys).map_err(|reason| Error::Tokenizer { path: None, reason })?;
+        let keys: Vec<(&[u8], u32)> =
+            list.iter().map(|piece| piece.text.as_bytes()).zip(0..).collect();
+        let trie =
+            DoubleArray::build(&keys).map_err(|reason| Error::Tokenizer { path: None, reason })?;
         Ok(Self { list, trie })
     }
 

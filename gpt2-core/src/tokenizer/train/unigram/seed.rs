@@ -156,7 +156,8 @@ mod tests {
     use super::super::segments::Segments;
     use super::*;
 
-    const PARTS: [(&str, u64); 5] = [("abab", 3), ("bab", 2), ("日本日本人", 1), ("x", 9), ("xyz", 1)];
+    const PARTS: [(&str, u64); 5] =
+        [("abab", 3), ("bab", 2), ("日本日本人", 1), ("x", 9), ("xyz", 1)];
 
     #[test]
     fn seeds_are_the_repeated_substrings_with_their_numbers() {
@@ -179,10 +180,7 @@ mod tests {
         }
         let texts: Vec<&str> = pieces.iter().map(|piece| piece.text.as_str()).collect();
         // "ba" is always followed by "b", "aba" by "b", and "本日" occurs once.
-        assert_eq!(
-            texts,
-            ["a", "ab", "b", "bab", "x", "y", "z", "人", "日", "日本", "本"]
-        );
+        assert_eq!(texts, ["a", "ab", "b", "bab", "x", "y", "z", "人", "日", "日本", "本"]);
     }
 
     fn right_score(right: &BTreeMap<String, u64>, text: &str) -> f64 {
