@@ -15,8 +15,13 @@ pub(super) const SPECIAL_TOKENS: &str = "special_tokens_map.json";
 pub(super) const ADDED_TOKENS: &str = "added_tokens.json";
 
 /// Names of SentencePiece models in Hugging Face's folders, best first.
-const MODELS: [&str; 5] =
-    ["spiece.model", "tokenizer.model", "sentencepiece.model", "sentencepiece.bpe.model", "spm.model"];
+const MODELS: [&str; 5] = [
+    "spiece.model",
+    "tokenizer.model",
+    "sentencepiece.model",
+    "sentencepiece.bpe.model",
+    "spm.model",
+];
 
 /// Name when saved, and the names under which a folder may hold it, best first. The second names are those of the
 /// first release.
@@ -93,7 +98,8 @@ impl SourceFiles {
                 }
             }
         }
-        let has_tokenizer = files.iter().any(|file| [TOKENIZER, VOCAB, MERGES].contains(&file.name));
+        let has_tokenizer =
+            files.iter().any(|file| [TOKENIZER, VOCAB, MERGES].contains(&file.name));
         let other = if has_tokenizer { None } else { only_model(folder)? };
         for (name, path) in MODELS.map(|name| (name, folder.join(name))).into_iter().chain(other) {
             if let Some(bytes) = read_bounded(&path)? {
@@ -144,7 +150,8 @@ fn only_model(folder: &Path) -> Result<Option<(&'static str, PathBuf)>> {
             found.push(path);
         }
     }
-    let is_known = |path: &PathBuf| path.file_name().is_some_and(|n| MODELS.iter().any(|m| n == *m));
+    let is_known =
+        |path: &PathBuf| path.file_name().is_some_and(|n| MODELS.iter().any(|m| n == *m));
     if found.len() > 1 && !found.iter().any(is_known) {
         let reason = format!("{} files end in .model, expected one or {}", found.len(), MODELS[0]);
         return Err(Error::Tokenizer { path: Some(folder.to_path_buf()), reason });

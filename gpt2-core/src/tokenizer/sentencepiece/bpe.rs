@@ -134,7 +134,8 @@ impl Bpe {
         while let Some(pair) = agenda.pop() {
             let (left, right) = (pair.left() as usize, pair.right as usize);
             let (length, after) = (parts[right].length, parts[right].after);
-            if parts[left].length == 0 || length == 0 || parts[left].length + length != pair.length {
+            if parts[left].length == 0 || length == 0 || parts[left].length + length != pair.length
+            {
                 continue;
             }
             parts[left].length = pair.length;

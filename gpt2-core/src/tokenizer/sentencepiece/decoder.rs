@@ -65,7 +65,13 @@ impl Decoder {
     }
 
     /// Control symbols have no text, and the text no space at its beginning if encoding puts or removes one there.
-    fn push_as_google(&mut self, tokenizer: &SentencePiece, id: u32, piece: &str, out: &mut String) {
+    fn push_as_google(
+        &mut self,
+        tokenizer: &SentencePiece,
+        id: u32,
+        piece: &str,
+        out: &mut String,
+    ) {
         let kind = tokenizer.model.kind(id);
         if kind == Some(PieceType::Control) {
             return;

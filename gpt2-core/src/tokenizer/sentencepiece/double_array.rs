@@ -56,7 +56,9 @@ impl DoubleArray {
             if unit & VALUE != 0 {
                 let value = (unit & !VALUE) as usize;
                 if at == 0 || value >= limit {
-                    return Err(format!("unit {at} has the value {value}, expected less than {limit}"));
+                    return Err(format!(
+                        "unit {at} has the value {value}, expected less than {limit}"
+                    ));
                 }
                 continue;
             }

@@ -43,9 +43,16 @@ pub(super) enum Algorithm {
     Unigram(Unigram),
     Bpe(Bpe),
     /// Every word is a piece or unknown.
-    Word { pieces: DoubleArray, unknown: u32 },
+    Word {
+        pieces: DoubleArray,
+        unknown: u32,
+    },
     /// Every character and every symbol of the user is a piece or unknown.
-    Char { pieces: DoubleArray, symbols: Symbols, unknown: u32 },
+    Char {
+        pieces: DoubleArray,
+        symbols: Symbols,
+        unknown: u32,
+    },
 }
 
 impl Algorithm {

@@ -31,8 +31,7 @@ pub(super) fn read(file: &SourceFile) -> Result<Model> {
         return Err(refuse("the file is empty".to_string()));
     }
     check_number_of_pieces(&file.bytes).map_err(refuse)?;
-    let proto =
-        ModelProto::decode(file.bytes.as_slice()).map_err(|e| refuse(e.to_string()))?;
+    let proto = ModelProto::decode(file.bytes.as_slice()).map_err(|e| refuse(e.to_string()))?;
     let pieces = Pieces::new(&proto).map_err(refuse)?;
     build(&proto, pieces).map_err(refuse)
 }
@@ -42,7 +41,8 @@ fn check_number_of_pieces(mut bytes: &[u8]) -> Result<(), String> {
     let mut count = 0_u32;
     while !bytes.is_empty() {
         let (number, kind) = decode_key(&mut bytes).map_err(|e| e.to_string())?;
-        skip_field(kind, number, &mut bytes, DecodeContext::default()).map_err(|e| e.to_string())?;
+        skip_field(kind, number, &mut bytes, DecodeContext::default())
+            .map_err(|e| e.to_string())?;
         count += u32::from(number == 1);
         if count > MAX_IDS {
             return Err(format!("more than {MAX_IDS} pieces"));
@@ -86,7 +86,8 @@ impl<'p> Pieces<'p> {
                 }
                 PieceType::Byte => {
                     let byte = byte_of(text).filter(|_| byte_fallback);
-                    let byte = byte.ok_or_else(|| refuse(&format!("is {text:?}, which is no byte")))?;
+                    let byte =
+                        byte.ok_or_else(|| refuse(&format!("is {text:?}, which is no byte")))?;
                     byte_ids[usize::from(byte)] = id;
                 }
                 _ => {}
@@ -125,9 +126,8 @@ impl<'p> Pieces<'p> {
 fn model_type(proto: &ModelProto) -> Result<ModelType, String> {
     match proto.trainer_spec.as_ref().and_then(|trainer| trainer.model_type) {
         None => Ok(ModelType::Unigram),
-        Some(kind) => {
-            ModelType::try_from(kind).map_err(|_| format!("`model_type` is {kind}, expected 1 to 4"))
-        }
+        Some(kind) => ModelType::try_from(kind)
+            .map_err(|_| format!("`model_type` is {kind}, expected 1 to 4")),
     }
 }
 
@@ -136,7 +136,10 @@ fn is_for_text(kind: PieceType) -> bool {
 }
 
 /// Text, type and score of a piece.
-fn check_piece(piece: &SentencePiece, byte_fallback: bool) -> Result<(&str, PieceType, f32), String> {
+fn check_piece(
+    piece: &SentencePiece,
+    byte_fallback: bool,
+) -> Result<(&str, PieceType, f32), String> {
     let (text, score) = (piece.piece(), piece.score());
     let mut kind = match piece.r#type {
         None => PieceType::Normal,
@@ -204,7 +207,9 @@ fn algorithm(kind: ModelType, pieces: &Pieces<'_>, symbols: Symbols) -> Result<A
     let unknown = pieces.unknown.unwrap_or(NO_ID);
     let scores = || pieces.list.iter().map(|(_, _, score)| *score).collect::<Vec<_>>();
     // What is unused is not found, and so is unknown.
-    let used = || DoubleArray::build(&pieces.sorted(|kind| is_for_text(kind) && kind != PieceType::Unused));
+    let used = || {
+        DoubleArray::build(&pieces.sorted(|kind| is_for_text(kind) && kind != PieceType::Unused))
+    };
     Ok(match kind {
         ModelType::Unigram => {
             if !pieces.list.iter().any(|(_, kind, _)| is_for_text(*kind)) {
