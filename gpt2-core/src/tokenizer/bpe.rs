@@ -1,4 +1,5 @@
-//! Byte-level BPE, on top of the `tokenizers` crate. Nothing outside of this module and the trainer knows that crate.
+//! Byte-level BPE, on top of the `tokenizers` crate. Besides this module the trainer knows that crate, and what prepares
+//! a text for Albert.
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -37,6 +37,9 @@ pub use self::train::{
     UnigramTrainer,
 };
 
+/// The largest multiple that numbers of embeddings are padded to, as kernels of GPUs like it.
+const PADDING: usize = 128;
+
 /// A tokenizer: immutable, shared freely between threads; a clone is the same one once more, and costs nothing.
 #[derive(Clone)]
 pub struct Tokenizer {
@@ -276,6 +279,22 @@ impl Tokenizer {
         }
         let reason = format!(
             "the tokenizer has ids up to {max_id}, expected less than the model's vocab_size {vocab_size}"
+        );
+        Err(Error::Tokenizer { path: None, reason })
+    }
+
+    /// As [`check_fits`](Self::check_fits), for training: a model may have more embeddings than there are tokens only up
+    /// to the next multiple of 128, as padding has it.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] with both numbers.
+    pub fn check_matches(&self, vocab_size: usize) -> Result<()> {
+        let tokens = self.max_id() as usize + 1;
+        if (tokens..=tokens.next_multiple_of(PADDING)).contains(&vocab_size) {
+            return Ok(());
+        }
+        let reason = format!(
+            "the tokenizer has {tokens} ids and the model vocab_size {vocab_size}, expected as many, or a multiple of {PADDING} next to it"
         );
         Err(Error::Tokenizer { path: None, reason })
     }

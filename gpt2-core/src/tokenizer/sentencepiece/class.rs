@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::super::files::{CONFIG, SourceFiles};
+use super::super::files::{CONFIG, SourceFile, SourceFiles};
 use super::super::special::{AddedToken, Roles};
 use super::super::vocab::MAX_IDS;
 use super::model::RolePieces;
+use super::prepare::Prepare;
 use crate::Result;
 
 /// Classes whose ids are those of the model, with their tokens of beginning, end, unknown and padding.
@@ -20,6 +21,9 @@ const CLASSES: [(&str, [Option<&str>; 4]); 8] = [
     ("XLNetTokenizer", [Some("<s>"), Some("</s>"), Some("<unk>"), Some("<pad>")]),
 ];
 
+/// Classes that change a text first, and whether its letters become small if no file says so.
+const PREPARING: [(&str, bool); 2] = [("AlbertTokenizer", true), ("XLNetTokenizer", false)];
+
 /// Classes that leave the model as it is, and say nothing of roles.
 const PLAIN: [&str; 3] = ["GPT2Tokenizer", "PreTrainedTokenizer", "TokenizersBackend"];
 
@@ -30,12 +34,21 @@ pub(super) struct Class {
     roles: Option<[Option<&'static str>; 4]>,
     /// T5's `<extra_id_0>` and so on.
     extra_ids: u32,
+    pub(super) prepare: Option<Prepare>,
 }
 
 /// The name of the class in a configuration, as the slow tokenizers have it.
 fn name(config: &Map<String, Value>) -> Option<&str> {
     let name = config.get("tokenizer_class")?.as_str()?;
     Some(name.strip_suffix("Fast").unwrap_or(name))
+}
+
+fn flag(file: &SourceFile, config: &Map<String, Value>, key: &str, default: bool) -> Result<bool> {
+    match config.get(key) {
+        None | Some(Value::Null) => Ok(default),
+        Some(Value::Bool(value)) => Ok(*value),
+        Some(other) => Err(file.error(format!("`{key}` is {other}, expected true or false"))),
+    }
 }
 
 fn known(name: &str) -> Option<[Option<&'static str>; 4]> {
@@ -65,6 +78,12 @@ impl Class {
                 let names: Vec<_> = CLASSES.iter().map(|(class, _)| *class).collect();
                 let expected = format!("expected one of {}", names.join(", "));
                 return Err(file.error(format!("`tokenizer_class` is {name:?}, {expected}")));
+            }
+            if let Some((_, small)) = PREPARING.iter().find(|(class, _)| *class == name) {
+                class.prepare = Some(Prepare {
+                    do_lower_case: flag(file, &config, "do_lower_case", *small)?,
+                    keep_accents: flag(file, &config, "keep_accents", false)?,
+                });
             }
         }
         if let Some(value) = config.get("extra_ids").filter(|value| !value.is_null()) {

@@ -12,6 +12,7 @@ pub(in crate::tokenizer) mod double_array;
 mod google;
 mod model;
 pub(in crate::tokenizer) mod normalizer;
+mod prepare;
 pub(in crate::tokenizer) mod proto;
 mod read;
 mod unigram;
@@ -22,6 +23,7 @@ use self::class::Class;
 use self::cut::{Cutter, Part};
 use self::model::Model;
 use self::normalizer::Normalizer;
+use self::prepare::Prepare;
 use self::proto::PieceType;
 use super::Encoding;
 use super::files::{ADDED_TOKENS, CONFIG, SPECIAL_TOKENS, SourceFile, SourceFiles};
@@ -53,6 +55,7 @@ pub(super) struct SentencePiece {
     #[cfg(feature = "sentencepiece")]
     google: google::Google,
     style: Style,
+    prepare: Option<Prepare>,
     cutter: Cutter,
     /// Added tokens by id.
     added: HashMap<u32, AddedToken>,
@@ -98,6 +101,7 @@ impl SentencePiece {
             added: added.into_iter().map(|token| (token.id, token)).collect(),
             model,
             style,
+            prepare: class.prepare,
             special,
         };
         Ok((tokenizer, settings))
@@ -151,7 +155,6 @@ impl SentencePiece {
         })
     }
 
-    #[cfg(not(feature = "sentencepiece"))]
     fn encode_text(
         &self,
         text: &str,
@@ -159,19 +162,34 @@ impl SentencePiece {
         ids: &mut Vec<u32>,
         offsets: Option<&mut Vec<(usize, usize)>>,
     ) -> Result<()> {
-        self.model.encode(text, start, ids, offsets);
+        let Some(prepare) = self.prepare else {
+            return self.encode_by_model(text, start, ids, offsets);
+        };
+        let prepared = prepare.apply(text)?;
+        let Some(offsets) = offsets else {
+            return self.encode_by_model(prepared.text(), 0, ids, None);
+        };
+        let first = offsets.len();
+        self.encode_by_model(prepared.text(), 0, ids, Some(offsets))?;
+        for place in &mut offsets[first..] {
+            let (from, to) = prepared.origin(*place);
+            *place = (start + from, start + to);
+        }
         Ok(())
     }
 
-    #[cfg(feature = "sentencepiece")]
-    fn encode_text(
+    fn encode_by_model(
         &self,
         text: &str,
         start: usize,
         ids: &mut Vec<u32>,
         offsets: Option<&mut Vec<(usize, usize)>>,
     ) -> Result<()> {
-        self.google.encode(text, start, ids, offsets)
+        #[cfg(feature = "sentencepiece")]
+        self.google.encode(text, start, ids, offsets)?;
+        #[cfg(not(feature = "sentencepiece"))]
+        self.model.encode(text, start, ids, offsets);
+        Ok(())
     }
 
     /// The text of ids.
@@ -266,9 +284,14 @@ impl SentencePiece {
         self.model.normalizer.add_dummy_prefix()
     }
 
-    /// A hash of what the model decides with.
+    /// A hash of what is done to a text that has no added tokens.
     pub(super) fn digest(&self) -> u128 {
-        self.model.digest
+        match self.prepare {
+            None => self.model.digest,
+            Some(Prepare { do_lower_case, keep_accents }) => {
+                self.model.digest ^ (4 | u128::from(do_lower_case) << 1 | u128::from(keep_accents))
+            }
+        }
     }
 
     /// Tokens that are cut out of a text, in the order of their ids.

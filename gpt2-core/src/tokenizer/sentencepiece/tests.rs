@@ -253,6 +253,26 @@ fn roles_come_from_the_class_and_from_the_files() {
 }
 
 #[test]
+fn albert_changes_a_text_and_knows_where_its_parts_come_from() {
+    let config = r#"{"tokenizer_class":"AlbertTokenizer","unk_token":"<unk>"}"#;
+    let albert = load(bytes_of("unigram"), &[("tokenizer_config.json", config)]);
+    let plain = load(bytes_of("unigram"), &[]);
+    let found = albert.encode("  KÚCING ``Něm ﬁ''").unwrap();
+    assert_eq!(found.ids, plain.encode_ids("kucing \"nem fi\"").unwrap());
+    assert_eq!(albert.encode_ids("  KÚCING ``Něm ﬁ''").unwrap(), found.ids);
+    let (first, last) = (found.offsets[0], found.offsets[found.offsets.len() - 1]);
+    assert_eq!((first.0, last.1), (2, 18));
+    assert!(found.offsets.is_sorted());
+    let config = r#"{"tokenizer_class":"XLNetTokenizer","keep_accents":true}"#;
+    let xlnet = load(bytes_of("unigram"), &[("tokenizer_config.json", config)]);
+    assert_eq!(xlnet.encode("Kúcing é").unwrap(), plain.encode("Kúcing é").unwrap());
+    assert_ne!(albert.fingerprint(), xlnet.fingerprint());
+    let config = r#"{"tokenizer_class":"AlbertTokenizer","do_lower_case":1}"#;
+    let error = refusal(bytes_of("unigram"), &[("tokenizer_config.json", config)]);
+    assert!(error.contains("`do_lower_case` is 1"), "{error}");
+}
+
+#[test]
 fn a_class_with_ids_of_its_own_is_refused() {
     let config = r#"{"tokenizer_class":"CamembertTokenizer"}"#;
     let error = refusal(bytes_of("bpe"), &[("tokenizer_config.json", config)]);
