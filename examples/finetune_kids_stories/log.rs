@@ -56,7 +56,8 @@ fn stories(
     let prompt_length = ids.len();
     let found = generate(model, &[ids], &generation)?;
     let sample = |ids: &[u32]| -> Result<Sample, SamplerError> {
-        let text = tokenizer.decode(&ids[prompt_length..], true)?;
+        let (given, added) = ids.split_at(prompt_length);
+        let text = tokenizer.decode_continuation(given, added, true)?;
         Ok(Sample { prompt: prompt.to_string(), text })
     };
     found.iter().flatten().map(|story| sample(&story.ids)).collect()

@@ -70,6 +70,9 @@ pub enum Command {
     /// Prepare a corpus
     #[command(subcommand)]
     Data(commands::data::DataCommand),
+    /// Make tokenizers
+    #[command(subcommand)]
+    Tokenizer(commands::tokenizer::TokenizerCommand),
     /// Train a model, from a published one or from scratch
     Train(Box<commands::train::TrainArgs>),
     /// Find a learning rate: a short training run in which it rises until the loss explodes

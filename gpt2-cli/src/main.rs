@@ -41,6 +41,7 @@ fn run(cli: &Cli) -> commands::Outcome {
         Command::Forward(args) => commands::forward::run(args, global),
         Command::Encode(args) => commands::tokens::encode(args, global),
         Command::Decode(args) => commands::tokens::decode(args, global),
+        Command::Tokenizer(command) => commands::tokenizer::run(command, global),
         Command::Data(command) => commands::data::run(command, global),
         Command::LrFind(args) => commands::lr_find::run(args, global),
         Command::Train(args) => commands::train::run(args, global),

@@ -30,6 +30,9 @@ pub struct LoadOptions {
     pub quantize: Option<Quantization>,
     /// The type that the weights of products are kept in, where they are not quantized.
     pub dtype: WeightDType,
+    /// The number of embeddings, where it is to be another than the folder's: see
+    /// [`Gpt2::resize_token_embeddings`].
+    pub vocab_size: Option<usize>,
 }
 
 /// The type that weights are kept in.
@@ -151,6 +154,9 @@ impl ModelFolder {
     /// # Ok::<(), gpt2_core::Error>(())
     /// ```
     pub fn model_with(&self, device: &Device, options: LoadOptions) -> Result<Gpt2> {
+        if let Some(vocab_size) = options.vocab_size {
+            return self.resized(device, vocab_size, options);
+        }
         let checkpoint = self.checkpoint()?;
         let mut reader = checkpoint.audit(&self.config)?;
         let stored = self.config.quantization_config;
@@ -175,6 +181,16 @@ impl ModelFolder {
         })?;
         reader.finish()?;
         Ok(model)
+    }
+
+    /// Rows are made and dropped as floats, so the rest comes afterwards.
+    fn resized(&self, device: &Device, vocab_size: usize, options: LoadOptions) -> Result<Gpt2> {
+        let model = self.model(device)?.resize_token_embeddings(vocab_size)?;
+        match (options.quantize.or(self.config.quantization_config), options.dtype) {
+            (Some(quantization), _) => model.quantize(quantization),
+            (None, WeightDType::BF16) => model.bf16_weights(),
+            (None, WeightDType::F32) => Ok(model),
+        }
     }
 
     /// Loads the tokenizer and checks that the model knows all of its ids.

@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use gpt2_core::model::mean_row;
 use gpt2_core::pretrained::ModelToSave;
 use gpt2_core::tokenizer::Tokenizer;
 use gpt2_core::weights::{StoredDType, names};
@@ -14,9 +15,6 @@ use gpt2_core::{Gpt2, Gpt2Config, ModelFolder};
 use serde_json::{Map, Value};
 
 use crate::Result;
-
-/// Tables with a row for each token.
-const TABLES: [&str; 2] = ["wte.weight", names::LM_HEAD];
 
 /// Options of generation, besides the three roles, whose ids mean other tokens from now on.
 const OPTIONS_WITH_IDS: [&str; 13] = [
@@ -85,7 +83,11 @@ pub fn transfer_vocabulary(
     let mut reader = checkpoint.audit(old)?;
     let model = Gpt2::from_values(&config, device, |name, _| {
         let values = reader.read(name)?;
-        Ok(if TABLES.contains(&name) { rows(&values, old.n_embd, &sources) } else { values })
+        Ok(if names::TOKEN_TABLES.contains(&name) {
+            rows(&values, old.n_embd, &sources)
+        } else {
+            values
+        })
     })?;
     reader.finish()?;
     let kept = sources.iter().flatten().count();
@@ -123,14 +125,7 @@ fn sources(old: &Tokenizer, new: &Tokenizer) -> Vec<Option<u32>> {
 
 /// The table of the new vocabulary: `[old rows, width]` becomes `[sources, width]`.
 fn rows(old: &[f32], width: usize, sources: &[Option<u32>]) -> Vec<f32> {
-    let mut sums = vec![0.0; width];
-    for row in old.chunks_exact(width) {
-        for (sum, &value) in sums.iter_mut().zip(row) {
-            *sum += f64::from(value);
-        }
-    }
-    let count = (old.len() / width) as f64;
-    let mean: Vec<f32> = sums.into_iter().map(|sum| (sum / count) as f32).collect();
+    let mean = mean_row(old, width);
     let row = |source: &Option<u32>| match *source {
         Some(id) => &old[id as usize * width..][..width],
         None => &mean[..],

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use gpt2_core::tokenizer::{Tokenizer, TokenizerKind};
 use gpt2_core::{Error, ModelFolder};
 use serde_json::{Value, json};
 
@@ -48,17 +47,16 @@ pub fn run(args: &InfoArgs, global: &Global) -> Outcome {
     Ok(())
 }
 
-/// Kind and size of the tokenizer, or null where there is none.
+/// Kind and size of the tokenizer, and how many embeddings have no token; null where there is none.
 fn tokenizer(folder: &ModelFolder) -> Result<Value, Error> {
-    let summary = match Tokenizer::inspect(folder.path()) {
-        Err(Error::MissingFile { .. }) => return Ok(Value::Null),
-        summary => summary?,
-    };
-    if summary.kind != TokenizerKind::SentencePiece {
-        // Building it finds what a glance at its files does not, and whether it fits the model.
-        folder.tokenizer()?;
+    let Some(tokenizer) = folder.tokenizer_if_any()? else { return Ok(Value::Null) };
+    let mut object =
+        json!({ "kind": tokenizer.kind().name(), "vocab_size": tokenizer.vocab_size() });
+    let unused = folder.config().vocab_size - tokenizer.vocab_size();
+    if unused > 0 {
+        object["unused_embeddings"] = unused.into();
     }
-    Ok(json!({ "kind": summary.kind.name(), "vocab_size": summary.vocab_size }))
+    Ok(object)
 }
 
 fn text(object: &Value) -> String {
@@ -67,7 +65,13 @@ fn text(object: &Value) -> String {
     let files: Vec<_> = weights["files"].as_array().into_iter().flatten().map(plain).collect();
     let tokenizer = match &object["tokenizer"] {
         Value::Null => "none".to_string(),
-        found => format!("{}, {} tokens", plain(&found["kind"]), found["vocab_size"]),
+        found => {
+            let tokens = format!("{}, {} tokens", plain(&found["kind"]), found["vocab_size"]);
+            match &found["unused_embeddings"] {
+                Value::Null => tokens,
+                unused => format!("{tokens} ({unused} embeddings have none)"),
+            }
+        }
     };
     let dtype = match &weights["quantization"] {
         Value::Null => plain(&weights["dtype"]),

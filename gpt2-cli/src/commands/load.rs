@@ -47,7 +47,8 @@ impl LoadArgs {
     /// Loads the model of a folder.
     pub fn model(self, folder: &ModelFolder, device: &Device) -> gpt2_core::Result<Gpt2> {
         let dtype = if self.is_bf16() { WeightDType::BF16 } else { WeightDType::F32 };
-        folder.model_with(device, LoadOptions { quantize: self.quantize(), dtype })
+        let options = LoadOptions { quantize: self.quantize(), dtype, ..LoadOptions::default() };
+        folder.model_with(device, options)
     }
 
     /// A model that was not loaded, as if it had been.

@@ -18,6 +18,7 @@ mod prompts;
 mod recipe;
 mod start;
 mod tensors;
+pub mod tokenizer;
 pub mod tokens;
 pub mod train;
 pub mod transfer;
@@ -25,7 +26,7 @@ mod watch;
 
 use std::path::Path;
 
-use gpt2_core::tokenizer::{Tokenizer, TokenizerKind};
+use gpt2_core::tokenizer::Tokenizer;
 use gpt2_core::{Error, ModelFolder};
 use gpt2_infer::GenerationConfig;
 
@@ -35,17 +36,9 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// What a command returns.
 pub type Outcome = Result<(), Failure>;
 
-/// The folder's tokenizer. Where no text is to be read, a folder may have none, or one of a kind
-/// that this version cannot encode with.
+/// The folder's tokenizer. Where no text is to be read, a folder may have none.
 fn tokenizer_for(folder: &ModelFolder, have_text: bool) -> Result<Option<Tokenizer>, Error> {
-    if have_text {
-        return folder.tokenizer().map(Some);
-    }
-    match Tokenizer::inspect(folder.path()) {
-        Err(Error::MissingFile { .. }) => Ok(None),
-        Ok(summary) if summary.kind == TokenizerKind::SentencePiece => Ok(None),
-        _ => folder.tokenizer().map(Some),
-    }
+    if have_text { folder.tokenizer().map(Some) } else { folder.tokenizer_if_any() }
 }
 
 /// Refuses a folder whose generation defaults are wrong. An option that this version does not

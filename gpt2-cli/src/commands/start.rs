@@ -1,11 +1,12 @@
 //! What `gpt2 train` and `gpt2 lr-find` start from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use clap::Args;
+use gpt2_core::pretrained::LoadOptions;
 use gpt2_core::tokenizer::Tokenizer;
-use gpt2_core::{Gpt2, Gpt2Config};
+use gpt2_core::{Error, Gpt2, Gpt2Config, ModelFolder};
 use serde_json::{Map, Value};
 
 use super::{Failure, check_generation_config};
@@ -24,6 +25,9 @@ pub struct StartArgs {
     /// Folder with the tokenizer of a new model
     #[arg(long, requires = "config", conflicts_with = "model", value_name = "DIR")]
     pub tokenizer: Option<PathBuf>,
+    /// Give the model as many embeddings as the tokenizer has ids: new ones are the mean of all
+    #[arg(long)]
+    pub resize_token_embeddings: bool,
 }
 
 /// A model to start from.
@@ -44,10 +48,12 @@ impl StartArgs {
         if let Some(model) = &self.model {
             let folder = global.open(model)?;
             check_generation_config(&folder)?;
+            let (tokenizer, vocab_size) = self.tokenizer_of(&folder)?;
+            let options = LoadOptions { vocab_size, ..LoadOptions::default() };
             return Ok(Start {
-                tokenizer: folder.tokenizer_if_any()?,
+                tokenizer,
                 generation_config: folder.generation_config()?,
-                model: folder.model(device)?,
+                model: folder.model_with(device, options)?,
             });
         }
         let (Some(config), Some(folder)) = (&self.config, &self.tokenizer) else {
@@ -55,7 +61,10 @@ impl StartArgs {
         };
         let mut config = Gpt2Config::from_file(config)?;
         let tokenizer = Tokenizer::from_folder(folder)?;
-        tokenizer.check_fits(config.vocab_size).map_err(|error| error.in_file(folder))?;
+        match self.resize_token_embeddings {
+            true => config.vocab_size = tokenizer.max_id() as usize + 1,
+            false => check(&tokenizer, &config, folder)?,
+        }
         // The special tokens of a new model are those of its tokenizer.
         config.bos_token_id = tokenizer.bos_token_id();
         config.eos_token_id = tokenizer.eos_token_id().into_iter().collect();
@@ -65,4 +74,32 @@ impl StartArgs {
             generation_config: None,
         })
     }
+
+    /// The tokenizer of a folder, if it has one, and the number of embeddings where it is to change.
+    fn tokenizer_of(
+        &self,
+        folder: &ModelFolder,
+    ) -> Result<(Option<Tokenizer>, Option<usize>), Error> {
+        let tokenizer = match Tokenizer::from_folder(folder.path()) {
+            Err(Error::MissingFile { .. }) => return Ok((None, None)),
+            tokenizer => tokenizer?,
+        };
+        let wanted = tokenizer.max_id() as usize + 1;
+        if !self.resize_token_embeddings {
+            check(&tokenizer, folder.config(), folder.path())?;
+        }
+        let changes = self.resize_token_embeddings && wanted != folder.config().vocab_size;
+        Ok((Some(tokenizer), changes.then_some(wanted)))
+    }
+}
+
+/// Refuses a tokenizer of another size than the model.
+fn check(tokenizer: &Tokenizer, config: &Gpt2Config, folder: &Path) -> Result<(), Error> {
+    tokenizer.check_matches(config.vocab_size).map_err(|error| match error.in_file(folder) {
+        Error::Tokenizer { path, reason } => {
+            let reason = format!("{reason}; `--resize-token-embeddings` makes it so");
+            Error::Tokenizer { path, reason }
+        }
+        other => other,
+    })
 }

@@ -58,7 +58,8 @@ fn samples(
         };
         let length = ids.len();
         for text in generate(model, &[ids], &options)?.into_iter().flatten() {
-            let text = tokenizer.decode(&text.ids[length..], true)?;
+            let (given, added) = text.ids.split_at(length);
+            let text = tokenizer.decode_continuation(given, added, true)?;
             found.push(Sample { prompt: prompt.clone(), text });
         }
     }

@@ -13,6 +13,7 @@ mod lora;
 mod lr_find;
 mod quantize;
 mod resume;
+mod sentencepiece;
 mod shipped_recipes;
 mod support;
 mod tokens;

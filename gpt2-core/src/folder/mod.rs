@@ -78,11 +78,32 @@ pub fn write_folder<E: From<Error>>(
     destination: impl AsRef<Path>,
     write: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
-    let destination = real_destination(destination.as_ref())?;
+    write_checked(destination.as_ref(), check_replaceable, write)
+}
+
+/// As [`write_folder`], but what is replaced is a folder of which `is_known` knows all files: that of an earlier `what`.
+///
+/// # Errors
+/// As [`check_known`] and [`write_folder`].
+pub fn write_known<E: From<Error>>(
+    destination: impl AsRef<Path>,
+    what: &str,
+    is_known: impl Fn(&str) -> bool,
+    write: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    write_checked(destination.as_ref(), |path| check_known(path, what, &is_known), write)
+}
+
+fn write_checked<E: From<Error>>(
+    destination: &Path,
+    check: impl Fn(&Path) -> Result<bool>,
+    write: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    let destination = real_destination(destination)?;
     let parent = parent_of(&destination);
     fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
     // Asked before the work, not after hours of it, and once more when it is done.
-    check_replaceable(&destination)?;
+    check(&destination)?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".writing-");
     #[cfg(unix)]
@@ -90,7 +111,7 @@ pub fn write_folder<E: From<Error>>(
     let temporary = builder.tempdir_in(parent).map_err(Error::io("create", &destination))?;
     write(temporary.path())?;
     sync_tree(temporary.path())?;
-    if check_replaceable(&destination)? {
+    if check(&destination)? {
         swap(temporary.path(), &destination, parent)?;
     } else {
         fs::rename(temporary.path(), &destination).map_err(Error::io("rename", &destination))?;
@@ -178,6 +199,37 @@ fn check_replaceable(destination: &Path) -> Result<bool> {
     let is_model = says(&destination.join("config.json"), "model_type", "gpt2");
     if !is_empty && !is_model && !is_adapter(destination)? {
         return refuse("a folder with other content");
+    }
+    Ok(true)
+}
+
+/// Whether a folder is there, of which `is_known` knows all files: that of an earlier `what`, or an empty one.
+///
+/// # Errors
+/// [`Error::Argument`] naming what else is there; [`Error::Io`].
+pub fn check_known(
+    destination: impl AsRef<Path>,
+    what: &str,
+    is_known: impl Fn(&str) -> bool,
+) -> Result<bool> {
+    let destination = destination.as_ref();
+    let refuse = |found: &str| {
+        let found = format!("{} ({found})", destination.display());
+        let expected = format!("a new path, an empty folder, or the folder of {what} alone");
+        Err(Error::argument("destination", found, expected))
+    };
+    match destination.metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(Error::io("read", destination)(error)),
+        Ok(metadata) if !metadata.is_dir() => return refuse("a file"),
+        Ok(_) => {}
+    }
+    for entry in fs::read_dir(destination).map_err(Error::io("read", destination))? {
+        let name = entry.map_err(Error::io("read", destination))?.file_name();
+        let name = name.to_string_lossy();
+        if !is_known(&name) {
+            return refuse(&format!("a folder with {name}"));
+        }
     }
     Ok(true)
 }
@@ -375,6 +427,24 @@ mod tests {
         fs::remove_dir(destination.join("adapter/notes")).unwrap();
         write_folder(&destination, write_model).unwrap();
         assert_eq!(names(&destination), ["config.json", "new"]);
+    }
+
+    #[test]
+    fn what_has_unknown_files_is_never_replaced() {
+        let (_home, destination) = place();
+        let write = |name: &'static str| {
+            let is_known = |name: &str| name.starts_with("vocab");
+            write_known(&destination, "a tokenizer", is_known, |folder| {
+                write_file(folder.join(name), b"new")
+            })
+        };
+        write("vocab.json").unwrap();
+        write("vocab.txt").unwrap();
+        assert_eq!(names(&destination), ["vocab.txt"]);
+        write("config.json").unwrap();
+        let text = write("vocab.json").unwrap_err().to_string();
+        assert!(text.contains("config.json") && text.contains("a tokenizer alone"), "{text}");
+        assert_eq!(names(&destination), ["config.json"]);
     }
 
     #[test]

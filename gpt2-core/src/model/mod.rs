@@ -18,11 +18,13 @@ mod parameters;
 mod pieces;
 mod places;
 mod quantize;
+mod resize;
 mod source;
 
 pub use batch::Gpt2Batch;
 pub use cache::KvCache;
 pub use parameters::NamedParameter;
+pub use resize::mean_row;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};

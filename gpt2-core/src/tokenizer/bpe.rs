@@ -1,4 +1,5 @@
-//! Byte-level BPE, on top of the `tokenizers` crate. Nothing outside of this module and the trainer knows that crate.
+//! Byte-level BPE, on top of the `tokenizers` crate. Besides this module the trainer knows that crate, and what prepares
+//! a text for Albert.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -133,12 +134,26 @@ impl Bpe {
         self.added.iter().any(|token| text.contains(&token.content))
     }
 
-    /// The bytes of a token; empty for an id that is no token's.
-    pub(super) fn token_bytes(&self, id: u32) -> &[u8] {
-        self.table.bytes(id)
+    /// Appends the bytes of a token, of which an id that is no token's has none.
+    pub(super) fn append_bytes(&self, id: u32, skip_special_tokens: bool, bytes: &mut Vec<u8>) {
+        if !(skip_special_tokens && self.is_special(id)) {
+            bytes.extend_from_slice(self.table.bytes(id));
+        }
     }
 
-    pub(super) fn is_special(&self, id: u32) -> bool {
+    /// The text of ids; bytes that are no UTF-8 become U+FFFD.
+    pub(super) fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> String {
+        let mut bytes = Vec::with_capacity(ids.len() * 4);
+        for id in ids {
+            self.append_bytes(*id, skip_special_tokens, &mut bytes);
+        }
+        match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(e) => String::from_utf8_lossy(e.as_bytes()).into_owned(),
+        }
+    }
+
+    fn is_special(&self, id: u32) -> bool {
         self.table.special.binary_search(&id).is_ok()
     }
 
@@ -406,7 +421,7 @@ mod tests {
         let ids: Vec<u32> = (0..400).map(|i| i * 7919 % 262).collect();
         for skip in [false, true] {
             let kept = ids.iter().filter(|id| !skip || !bpe.is_special(**id));
-            let bytes: Vec<u8> = kept.flat_map(|id| bpe.token_bytes(*id)).copied().collect();
+            let bytes: Vec<u8> = kept.flat_map(|id| bpe.table.bytes(*id)).copied().collect();
             let text = String::from_utf8_lossy(&bytes);
             assert_eq!(text, bpe.inner.decode(&ids, skip).unwrap());
         }

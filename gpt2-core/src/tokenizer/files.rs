@@ -13,19 +13,33 @@ pub(super) const MERGES: &str = "merges.txt";
 pub(super) const CONFIG: &str = "tokenizer_config.json";
 pub(super) const SPECIAL_TOKENS: &str = "special_tokens_map.json";
 pub(super) const ADDED_TOKENS: &str = "added_tokens.json";
+
 pub(super) const SENTENCEPIECE: &str = "spiece.model";
+
+/// Names of SentencePiece models in Hugging Face's folders, best first.
+const MODELS: [&str; 5] = [
+    SENTENCEPIECE,
+    "tokenizer.model",
+    "sentencepiece.model",
+    "sentencepiece.bpe.model",
+    "spm.model",
+];
 
 /// Name when saved, and the names under which a folder may hold it, best first. The second names are those of the
 /// first release.
-const NAMES: [(&str, &[&str]); 7] = [
+const NAMES: [(&str, &[&str]); 6] = [
     (TOKENIZER, &[TOKENIZER]),
     (VOCAB, &[VOCAB, "encoder.json"]),
     (MERGES, &[MERGES, "vocab.bpe"]),
     (CONFIG, &[CONFIG]),
     (SPECIAL_TOKENS, &[SPECIAL_TOKENS]),
     (ADDED_TOKENS, &[ADDED_TOKENS]),
-    (SENTENCEPIECE, &[SENTENCEPIECE]),
 ];
+
+/// Whether a tokenizer saves a file of this name.
+pub(super) fn is_own(name: &str) -> bool {
+    MODELS.contains(&name) || NAMES.iter().any(|(own, _)| *own == name)
+}
 
 /// Thirty times the size of GPT-2's `tokenizer.json`; larger files are refused before they are read.
 const MAX_BYTES: u64 = 64 << 20;
@@ -91,7 +105,21 @@ impl SourceFiles {
                 }
             }
         }
+        let has_tokenizer =
+            files.iter().any(|file| [TOKENIZER, VOCAB, MERGES].contains(&file.name));
+        let other = if has_tokenizer { None } else { only_model(folder)? };
+        for (name, path) in MODELS.map(|name| (name, folder.join(name))).into_iter().chain(other) {
+            if let Some(bytes) = read_bounded(&path)? {
+                files.push(SourceFile { name, path, bytes });
+                break;
+            }
+        }
         Ok(Self { files })
+    }
+
+    /// The SentencePiece model.
+    pub(super) fn model(&self) -> Option<&SourceFile> {
+        self.files.iter().find(|file| MODELS.contains(&file.name))
     }
 
     /// A file by the name under which it is saved.
@@ -100,7 +128,6 @@ impl SourceFiles {
     }
 
     /// Adds a file that no folder holds.
-    #[cfg(test)]
     pub(super) fn insert(&mut self, name: &'static str, bytes: Vec<u8>) {
         self.files.push(SourceFile { name, path: PathBuf::from(name), bytes });
     }
@@ -115,6 +142,27 @@ impl SourceFiles {
         let names = self.files.iter().filter_map(|file| file.path.file_name());
         names.map(|name| name.to_string_lossy().into_owned()).collect()
     }
+}
+
+/// The only `.model` of a folder, if there is one, with the name under which it is saved.
+///
+/// # Errors
+/// [`Error::Io`], or [`Error::Tokenizer`] when there are several and none has a name that says which it is.
+fn only_model(folder: &Path) -> Result<Option<(&'static str, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
+        let path = entry.map_err(Error::io("read", folder))?.path();
+        if path.extension().is_some_and(|extension| extension == "model") && path.is_file() {
+            found.push(path);
+        }
+    }
+    let is_known =
+        |path: &PathBuf| path.file_name().is_some_and(|n| MODELS.iter().any(|m| n == *m));
+    if found.len() > 1 && !found.iter().any(is_known) {
+        let reason = format!("{} files end in .model, expected one or {}", found.len(), MODELS[0]);
+        return Err(Error::Tokenizer { path: Some(folder.to_path_buf()), reason });
+    }
+    Ok(found.pop().map(|path| (MODELS[0], path)))
 }
 
 /// `None` when there is no such file.

@@ -4,6 +4,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::bpe::Bpe;
 use super::save::tokens_in_order;
+use super::sentencepiece::SentencePiece;
 use super::special::AddedToken;
 use super::{Engine, Tokenizer};
 
@@ -14,18 +15,21 @@ impl Tokenizer {
     /// It is of the content and not of the files: a tokenizer that is saved and read again has the same.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let Engine::Bpe(bpe) = &self.engine;
-        format!("{:032x}", hash_bpe(bpe).digest128())
+        let hash = match &self.engine {
+            Engine::Bpe(bpe) => hash_bpe(bpe),
+            Engine::SentencePiece(model) => hash_sentencepiece(model),
+        };
+        format!("{:032x}", hash.digest128())
     }
 
     /// Whether a text can be encoded in parts: wherever `a` ends in a character that is no white space and `b` begins
     /// with one that is, the ids of `a` followed by those of `b` are the ids of both in one.
     ///
     /// So it is with GPT-2's division into words. A tokenizer that puts a space before a text, changes the text first,
-    /// takes it as one word, or has added tokens that reach over white space does not promise it.
+    /// takes it as one word, or has added tokens that reach over white space does not promise it; nor does SentencePiece.
     #[must_use]
     pub fn encodes_in_parts(&self) -> bool {
-        let Engine::Bpe(bpe) = &self.engine;
+        let Engine::Bpe(bpe) = &self.engine else { return false };
         let reaches_over = |token: &AddedToken| {
             token.rstrip || token.content.is_empty() || token.content.contains(char::is_whitespace)
         };
@@ -60,6 +64,17 @@ fn hash_bpe(bpe: &Bpe) -> Xxh3 {
     }
     text(&format!("{:?} {:?}", bpe.normalizers(), bpe.unk_token()));
     text(&format!("{:?} {} {}", bpe.model_flags(), bpe.add_prefix_space(), bpe.one_word()));
+    hash
+}
+
+fn hash_sentencepiece(tokenizer: &SentencePiece) -> Xxh3 {
+    let mut hash = Xxh3::new();
+    hash.update(b"sentencepiece");
+    hash.update(&tokenizer.digest().to_le_bytes());
+    for token in tokenizer.added() {
+        let AddedToken { id, content, single_word, lstrip, rstrip, .. } = token;
+        hash.update(format!("{content}\0{id} {single_word} {lstrip} {rstrip}\0").as_bytes());
+    }
     hash
 }
 
@@ -100,7 +115,7 @@ mod tests {
             text.replace("\"add_prefix_space\": false", "\"add_prefix_space\": true")
         });
         let token =
-            changed("tokenizer.json", |text| text.replace("\"lstrip\":false", "\"lstrip\":true"));
+            changed("tokenizer.json", |text| text.replace("\"lstrip\": false", "\"lstrip\": true"));
         let fewer = Tokenizer::train_bpe(
             TEXTS.iter().map(|text| text.to_string()),
             &super::super::TrainBpeOptions {
@@ -138,7 +153,7 @@ mod tests {
             text.replace("\"add_prefix_space\": false", "\"add_prefix_space\": true")
         });
         let strips =
-            changed("tokenizer.json", |text| text.replace("\"rstrip\":false", "\"rstrip\":true"));
+            changed("tokenizer.json", |text| text.replace("\"rstrip\": false", "\"rstrip\": true"));
         assert!(!prefix.encodes_in_parts() && !strips.encodes_in_parts());
     }
 }

@@ -1,9 +1,9 @@
 //! Text to token ids and back.
 //!
 //! A [`Tokenizer`] is read from a model folder ([`Tokenizer::from_folder`]) or learned from text
-//! ([`Tokenizer::train_bpe`]), turns text into ids with [`Tokenizer::encode`] and ids into text with
+//! ([`Tokenizer::train_bpe`], [`Tokenizer::train_unigram`]), turns text into ids with [`Tokenizer::encode`] and ids into text with
 //! [`Tokenizer::decode`] or, while they are being generated, with a [`DecodeStream`]. Ids, offsets and text equal those
-//! of Hugging Face's libraries.
+//! of Hugging Face's libraries, and for SentencePiece models those of Google's.
 
 mod bpe;
 mod bytes;
@@ -25,13 +25,20 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use self::bpe::Bpe;
-use self::files::{SENTENCEPIECE, SourceFiles, TOKENIZER, VOCAB};
+use self::files::{SourceFile, SourceFiles, TOKENIZER, VOCAB};
 use self::json::Pipeline;
-use self::special::Settings;
+use self::sentencepiece::SentencePiece;
+use self::special::{Settings, default_roles};
 use crate::{Error, Result};
 
 pub use self::stream::DecodeStream;
-pub use self::train::TrainBpeOptions;
+pub use self::train::{
+    BpeTrainer, Forgotten, Normalization, TrainBpeOptions, TrainProgress, TrainUnigramOptions,
+    UnigramTrainer,
+};
+
+/// The largest multiple that numbers of embeddings are padded to, as kernels of GPUs like it.
+const PADDING: usize = 128;
 
 /// A tokenizer: immutable, shared freely between threads; a clone is the same one once more, and costs nothing.
 #[derive(Clone)]
@@ -46,6 +53,17 @@ pub struct Tokenizer {
 #[derive(Clone)]
 enum Engine {
     Bpe(Arc<Bpe>),
+    SentencePiece(Arc<SentencePiece>),
+}
+
+/// The same call for either engine.
+macro_rules! engine {
+    ($tokenizer:expr, $engine:ident => $call:expr) => {
+        match &$tokenizer.engine {
+            Engine::Bpe($engine) => $call,
+            Engine::SentencePiece($engine) => $call,
+        }
+    };
 }
 
 /// A text as ids.
@@ -84,7 +102,7 @@ impl fmt::Display for TokenizerKind {
     }
 }
 
-/// What a folder's tokenizer is, without the means to use it.
+/// What a folder's tokenizer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenizerSummary {
@@ -103,18 +121,20 @@ impl Tokenizer {
     /// release). `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` are read if they are there;
     /// without them the special token is GPT-2's `<|endoftext|>`, provided that it is in the vocabulary.
     ///
+    /// Or it is a SentencePiece model: `spiece.model`, another of the names that Hugging Face's classes give it, or the
+    /// only file that ends in `.model`. With none of the three files above beside it, text is decoded as by Google's
+    /// library, otherwise as by `transformers`.
+    ///
     /// # Errors
     /// [`Error::MissingFile`] when the folder holds no tokenizer, [`Error::Io`], [`Error::Json`] and
-    /// [`Error::Tokenizer`] when a file is unreadable or malformed or describes something other than byte-level BPE,
-    /// [`Error::Format`] for a file that is too large or a malformed `spiece.model`.
+    /// [`Error::Tokenizer`] when a file is unreadable or malformed or describes another kind of tokenizer,
+    /// [`Error::Format`] for a file that is too large or a malformed SentencePiece model.
     pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
         let files = SourceFiles::read(folder)?;
         if let Some(model) = sentencepiece_of(&files)? {
-            sentencepiece::count_pieces(model)?;
-            return Err(model.error(
-                "a SentencePiece model, but this version encodes with byte-level BPE only: expected tokenizer.json, or vocab.json and merges.txt",
-            ));
+            let loaded = SentencePiece::load(model, &files)?;
+            return Ok(Self::from_sentencepiece(loaded, files));
         }
         let mut pipeline = match files.get(TOKENIZER) {
             Some(file) => json::read(file)?,
@@ -123,7 +143,7 @@ impl Tokenizer {
                 Pipeline { vocabulary, ..Pipeline::default() }
             }
         };
-        let settings = Settings::read(&files)?;
+        let settings = Settings::read(&files, default_roles())?;
         let added = std::mem::take(&mut pipeline.added);
         pipeline.added = settings
             .merge_into(&mut pipeline.vocabulary.ids, added)
@@ -135,21 +155,14 @@ impl Tokenizer {
         Ok(Self::from_bpe(bpe, settings, files))
     }
 
-    /// Says what kind of tokenizer a folder holds and how large it is; works for kinds that cannot be used, too.
+    /// Says what kind of tokenizer a folder holds and how large it is.
     ///
     /// # Errors
     /// As [`Tokenizer::from_folder`].
     pub fn inspect(folder: impl AsRef<Path>) -> Result<TokenizerSummary> {
-        let folder = folder.as_ref();
-        let files = SourceFiles::read(folder)?;
-        let (kind, vocab_size) = match sentencepiece_of(&files)? {
-            Some(model) => (TokenizerKind::SentencePiece, sentencepiece::count_pieces(model)?),
-            None => {
-                let tokenizer = Self::from_folder(folder)?;
-                (tokenizer.kind(), tokenizer.vocab_size())
-            }
-        };
-        Ok(TokenizerSummary { kind, vocab_size, files: files.names() })
+        let tokenizer = Self::from_folder(folder)?;
+        let (kind, vocab_size) = (tokenizer.kind(), tokenizer.vocab_size());
+        Ok(TokenizerSummary { kind, vocab_size, files: tokenizer.files.names() })
     }
 
     fn from_bpe(bpe: Bpe, settings: Settings, files: SourceFiles) -> Self {
@@ -160,17 +173,24 @@ impl Tokenizer {
         }
     }
 
-    fn bpe(&self) -> &Bpe {
-        let Engine::Bpe(bpe) = &self.engine;
-        bpe
+    fn from_sentencepiece(
+        (model, settings): (SentencePiece, Settings),
+        files: SourceFiles,
+    ) -> Self {
+        Self {
+            engine: Engine::SentencePiece(Arc::new(model)),
+            settings: Arc::new(settings),
+            files: Arc::new(files),
+        }
     }
 
     /// Ids and offsets of a text. No special token is added; those that the text spells out are recognised.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] for a character that the vocabulary cannot express; a complete vocabulary expresses all.
+    /// [`Error::Tokenizer`] for a character that the vocabulary cannot express; a complete vocabulary expresses all, and
+    /// SentencePiece has a token for what it does not know.
     pub fn encode(&self, text: &str) -> Result<Encoding> {
-        self.bpe().encode(text)
+        engine!(self, engine => engine.encode(text))
     }
 
     /// [`Tokenizer::encode`] of many texts in parallel, in their order.
@@ -186,23 +206,43 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn encode_ids(&self, text: &str) -> Result<Vec<u32>> {
-        self.bpe().encode_ids(text)
+        engine!(self, engine => engine.encode_ids(text))
     }
 
     /// The text of ids, nothing cleaned up. Bytes that are no UTF-8 become U+FFFD; an id that is no token's is left out;
     /// special tokens are, too, if so asked.
     ///
+    /// The text of a SentencePiece model alone is Google's: control symbols have none, the unknown token is ` ⁇ `, and the
+    /// first space is left out where encoding puts or removes one there. With Hugging Face's files beside it the text is
+    /// that of `transformers` 5: tokens as they are spelled, without white space at either end. Bytes become characters
+    /// in both.
+    ///
     /// # Errors
-    /// None for byte-level BPE.
+    /// None, unless feature `sentencepiece` is on and Google's library refuses.
     pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
-        let mut bytes = Vec::with_capacity(ids.len() * 4);
-        for id in ids {
-            self.append_bytes(*id, skip_special_tokens, &mut bytes);
+        match &self.engine {
+            Engine::Bpe(bpe) => Ok(bpe.decode(ids, skip_special_tokens)),
+            Engine::SentencePiece(model) => model.decode(ids, skip_special_tokens),
         }
-        Ok(match String::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(e) => String::from_utf8_lossy(e.as_bytes()).into_owned(),
-        })
+    }
+
+    /// The text that `ids` add behind `prompt`. It begins with a space where [`Tokenizer::decode`] of `ids` alone would
+    /// leave that out, as at the beginning of a text.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::decode`].
+    pub fn decode_continuation(
+        &self,
+        prompt: &[u32],
+        ids: &[u32],
+        skip_special_tokens: bool,
+    ) -> Result<String> {
+        match &self.engine {
+            Engine::Bpe(bpe) => Ok(bpe.decode(ids, skip_special_tokens)),
+            Engine::SentencePiece(model) => {
+                model.decode_continuation(prompt, ids, skip_special_tokens)
+            }
+        }
     }
 
     /// Decodes ids one at a time as they come.
@@ -210,27 +250,22 @@ impl Tokenizer {
         DecodeStream::new(self.clone(), skip_special_tokens)
     }
 
-    fn append_bytes(&self, id: u32, skip_special_tokens: bool, bytes: &mut Vec<u8>) {
-        if !(skip_special_tokens && self.bpe().is_special(id)) {
-            bytes.extend_from_slice(self.bpe().token_bytes(id));
-        }
-    }
-
     /// The kind.
     pub fn kind(&self) -> TokenizerKind {
         match self.engine {
             Engine::Bpe(_) => TokenizerKind::ByteLevelBpe,
+            Engine::SentencePiece(_) => TokenizerKind::SentencePiece,
         }
     }
 
     /// Number of tokens, added ones included.
     pub fn vocab_size(&self) -> usize {
-        self.bpe().vocab_size()
+        engine!(self, engine => engine.vocab_size())
     }
 
     /// The largest id; more than `vocab_size() - 1` where ids are left out.
     pub fn max_id(&self) -> u32 {
-        self.bpe().max_id()
+        engine!(self, engine => engine.max_id())
     }
 
     /// Checks that a model has an embedding for every id. It may have more: embeddings are often padded.
@@ -248,19 +283,38 @@ impl Tokenizer {
         Err(Error::Tokenizer { path: None, reason })
     }
 
+    /// As [`check_fits`](Self::check_fits), for training: a model may have more embeddings than there are tokens only up
+    /// to the next multiple of 128, as padding has it.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] with both numbers.
+    pub fn check_matches(&self, vocab_size: usize) -> Result<()> {
+        let tokens = self.max_id() as usize + 1;
+        if (tokens..=tokens.next_multiple_of(PADDING)).contains(&vocab_size) {
+            return Ok(());
+        }
+        let reason = format!(
+            "the tokenizer has {tokens} ids and the model vocab_size {vocab_size}, expected as many, or a multiple of {PADDING} next to it"
+        );
+        Err(Error::Tokenizer { path: None, reason })
+    }
+
     /// The id of a token as the vocabulary spells it (`Ġthe`).
     pub fn token_to_id(&self, token: &str) -> Option<u32> {
-        self.bpe().token_to_id(token)
+        engine!(self, engine => engine.token_to_id(token))
     }
 
     /// A token as the vocabulary spells it (`Ġthe`); [`Tokenizer::decode`] gives its text.
     pub fn id_to_token(&self, id: u32) -> Option<String> {
-        self.bpe().id_to_token(id)
+        match &self.engine {
+            Engine::Bpe(bpe) => bpe.id_to_token(id),
+            Engine::SentencePiece(model) => model.piece(id).map(str::to_string),
+        }
     }
 
     /// The ids of special tokens in ascending order: those that [`Tokenizer::decode`] can leave out.
     pub fn special_ids(&self) -> &[u32] {
-        self.bpe().special_ids()
+        engine!(self, engine => engine.special_ids())
     }
 
     /// The token of a text's beginning, if there is one.
@@ -287,9 +341,12 @@ impl Tokenizer {
         self.settings.model_max_length
     }
 
-    /// Whether a space is put before a text that begins with none.
+    /// Whether a space is put before a text that begins with none; in SentencePiece's words, `add_dummy_prefix`.
     pub fn add_prefix_space(&self) -> bool {
-        self.bpe().add_prefix_space()
+        match &self.engine {
+            Engine::Bpe(bpe) => bpe.add_prefix_space(),
+            Engine::SentencePiece(model) => model.add_dummy_prefix(),
+        }
     }
 }
 
@@ -303,14 +360,14 @@ impl fmt::Debug for Tokenizer {
 }
 
 /// The SentencePiece model, if that is what the folder's tokenizer is.
-fn sentencepiece_of(files: &SourceFiles) -> Result<Option<&files::SourceFile>> {
-    let Some(model) = files.get(SENTENCEPIECE) else { return Ok(None) };
+fn sentencepiece_of(files: &SourceFiles) -> Result<Option<&SourceFile>> {
+    let Some(model) = files.model() else { return Ok(None) };
     let is_bpe = match files.get(TOKENIZER) {
         // A `tokenizer.json` beside it may be a conversion of the same model.
         Some(file) => json::model_type(file)?.is_none_or(|kind| kind == "BPE"),
         None => files.get(VOCAB).is_some(),
     };
-    Ok((!is_bpe).then_some(model))
+    Ok((!is_bpe || sentencepiece::class_is_named(files)?).then_some(model))
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::bpe::Bpe;
-use super::files::{CONFIG, MERGES, SPECIAL_TOKENS, TOKENIZER, VOCAB, write_whole};
+use super::files::{CONFIG, MERGES, SPECIAL_TOKENS, TOKENIZER, VOCAB, is_own, write_whole};
 use super::special::{AddedToken, Roles};
 use super::{Engine, Tokenizer};
 use crate::{Error, Result};
@@ -17,7 +17,7 @@ impl Tokenizer {
     /// `tokenizer_config.json` and `special_tokens_map.json`.
     ///
     /// Files that the tokenizer was loaded from keep their bytes; those that were missing are made. Hugging Face's
-    /// `AutoTokenizer` reads the folder and gives the same ids.
+    /// `AutoTokenizer` reads the folder and gives the same ids. Of SentencePiece only what it was loaded from is written.
     ///
     /// # Errors
     /// [`Error::Io`]. Each file is written whole or not at all.
@@ -27,7 +27,7 @@ impl Tokenizer {
         for file in self.files.iter() {
             write_whole(&folder.join(file.name), &file.bytes)?;
         }
-        let Engine::Bpe(bpe) = &self.engine;
+        let Engine::Bpe(bpe) = &self.engine else { return Ok(()) };
         for name in [VOCAB, MERGES, TOKENIZER, CONFIG, SPECIAL_TOKENS] {
             if self.files.get(name).is_some() {
                 continue;
@@ -41,12 +41,18 @@ impl Tokenizer {
         Ok(())
     }
 
+    /// Whether this is the name of a file that [`Tokenizer::save`] writes, for a folder that is to hold nothing else.
+    #[must_use]
+    pub fn is_file_name(name: &str) -> bool {
+        is_own(name)
+    }
+
     /// The content of a file that the tokenizer did not come with.
     fn generate(&self, name: &str, bpe: &Bpe) -> serde_json::Result<Vec<u8>> {
         match name {
             VOCAB => serde_json::to_vec(&Vocab(bpe)),
             MERGES => Ok(merges(bpe).into_bytes()),
-            TOKENIZER => serde_json::to_vec(&pipeline(bpe)),
+            TOKENIZER => serde_json::to_vec_pretty(&pipeline(bpe)),
             CONFIG => serde_json::to_vec_pretty(&self.config()),
             _ => serde_json::to_vec_pretty(&self.special_tokens()),
         }
@@ -118,7 +124,7 @@ fn merge_tokens(bpe: &Bpe) -> impl Iterator<Item = [String; 2]> {
     bpe.merges().iter().filter_map(move |&(left, right)| Some([token(left)?, token(right)?]))
 }
 
-/// `tokenizer.json`, parts and fields in the order in which the `tokenizers` library writes them.
+/// `tokenizer.json`, to the byte as the `tokenizers` library writes one that it has trained.
 #[derive(Serialize)]
 struct TokenizerJson<'b> {
     version: &'static str,
@@ -126,9 +132,9 @@ struct TokenizerJson<'b> {
     padding: Option<()>,
     added_tokens: Vec<AddedJson<'b>>,
     normalizer: Option<()>,
-    pre_tokenizer: Value,
-    post_processor: Value,
-    decoder: Value,
+    pre_tokenizer: ByteLevelJson,
+    post_processor: ByteLevelJson,
+    decoder: ByteLevelJson,
     model: ModelJson<'b>,
 }
 
@@ -144,12 +150,20 @@ struct AddedJson<'b> {
 }
 
 #[derive(Serialize)]
+struct ByteLevelJson {
+    r#type: &'static str,
+    add_prefix_space: bool,
+    trim_offsets: bool,
+    use_regex: bool,
+}
+
+#[derive(Serialize)]
 struct ModelJson<'b> {
     r#type: &'static str,
     dropout: Option<f32>,
     unk_token: Option<&'b str>,
-    continuing_subword_prefix: &'static str,
-    end_of_word_suffix: &'static str,
+    continuing_subword_prefix: Option<&'b str>,
+    end_of_word_suffix: Option<&'b str>,
     fuse_unk: bool,
     byte_fallback: bool,
     ignore_merges: bool,
@@ -159,11 +173,11 @@ struct ModelJson<'b> {
 
 /// A pipeline is made only for a tokenizer that had none, so it has no normalizer and trims no offsets.
 fn pipeline(bpe: &Bpe) -> TokenizerJson<'_> {
-    let byte_level = |add_prefix_space: bool, trim_offsets: bool| {
-        json!({
-            "type": "ByteLevel", "add_prefix_space": add_prefix_space,
-            "trim_offsets": trim_offsets, "use_regex": true,
-        })
+    let byte_level = |add_prefix_space, trim_offsets| ByteLevelJson {
+        r#type: "ByteLevel",
+        add_prefix_space,
+        trim_offsets,
+        use_regex: true,
     };
     let mut added_tokens: Vec<_> = bpe.added().iter().map(added_json).collect();
     added_tokens.sort_unstable_by_key(|token| token.id);
@@ -180,8 +194,8 @@ fn pipeline(bpe: &Bpe) -> TokenizerJson<'_> {
             r#type: "BPE",
             dropout: None,
             unk_token: bpe.unk_token(),
-            continuing_subword_prefix: "",
-            end_of_word_suffix: "",
+            continuing_subword_prefix: None,
+            end_of_word_suffix: None,
             fuse_unk: false,
             byte_fallback: false,
             ignore_merges: false,
@@ -239,11 +253,11 @@ mod tests {
         let source = tempfile::tempdir().unwrap();
         // The same content in another form, which must survive.
         let json: Value = serde_json::from_slice(&read(first.path(), TOKENIZER)).unwrap();
-        let pretty = serde_json::to_vec_pretty(&json).unwrap();
-        std::fs::write(source.path().join(TOKENIZER), &pretty).unwrap();
+        let dense = serde_json::to_vec(&json).unwrap();
+        std::fs::write(source.path().join(TOKENIZER), &dense).unwrap();
         let second = tempfile::tempdir().unwrap();
         Tokenizer::from_folder(source.path()).unwrap().save(second.path()).unwrap();
-        assert_eq!(read(second.path(), TOKENIZER), pretty);
+        assert_eq!(read(second.path(), TOKENIZER), dense);
         assert_eq!(read(second.path(), VOCAB), read(first.path(), VOCAB));
         assert_eq!(read(second.path(), MERGES), read(first.path(), MERGES));
         assert_eq!(read(second.path(), CONFIG), read(first.path(), CONFIG));

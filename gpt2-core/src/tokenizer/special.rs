@@ -105,11 +105,12 @@ impl Settings {
         Self { roles, ..Self::default() }
     }
 
-    /// Reads `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`, all of them optional.
+    /// Reads `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`, all of them optional. What they
+    /// do not say of roles, `defaults` does.
     ///
     /// # Errors
     /// [`crate::Error::Json`] or [`crate::Error::Tokenizer`], naming file and field.
-    pub(super) fn read(files: &SourceFiles) -> Result<Self> {
+    pub(super) fn read(files: &SourceFiles, defaults: Roles) -> Result<Self> {
         let mut settings = Self::default();
         let mut roles = Map::new();
         let mut source = None;
@@ -129,9 +130,9 @@ impl Settings {
         }
         if let Some(file) = source {
             settings.named = named_tokens(file, &roles)?;
-            settings.roles = read_roles(file, &roles)?;
+            settings.roles = read_roles(file, &roles, defaults)?;
         } else {
-            settings.roles = default_roles();
+            settings.roles = defaults;
         }
         // A role that is held by default makes its token special too.
         let roles = settings.roles.tokens().map(|token| AddedToken::plain(token, 0, true));
@@ -234,19 +235,20 @@ fn two_ids(token: &str, one: u32, other: u32) -> String {
     format!("token {token:?} has the ids {one} and {other}, expected one")
 }
 
-fn default_roles() -> Roles {
+/// The roles of GPT-2.
+pub(super) fn default_roles() -> Roles {
     let token = || Some(END_OF_TEXT.to_string());
     Roles { bos: token(), eos: token(), unk: token(), pad: None }
 }
 
-/// Roles as stated; those of GPT-2 where nothing is. An explicit null means none.
-fn read_roles(file: &SourceFile, object: &Map<String, Value>) -> Result<Roles> {
+/// Roles as stated; the defaults where nothing is. An explicit null means none.
+fn read_roles(file: &SourceFile, object: &Map<String, Value>, defaults: Roles) -> Result<Roles> {
     let role = |key: &str, default: Option<String>| match object.get(key) {
         None => Ok(default),
         Some(Value::Null) => Ok(None),
         Some(value) => Ok(Some(token_of(file, key, value, true)?.content)),
     };
-    let Roles { bos, eos, unk, pad } = default_roles();
+    let Roles { bos, eos, unk, pad } = defaults;
     Ok(Roles {
         bos: role("bos_token", bos)?,
         eos: role("eos_token", eos)?,
@@ -306,7 +308,7 @@ mod tests {
         for (name, text) in files {
             sources.insert(name, text.as_bytes().to_vec());
         }
-        Settings::read(&sources)
+        Settings::read(&sources, default_roles())
     }
 
     fn ids(tokens: &[(&str, u32)]) -> HashMap<String, u32> {

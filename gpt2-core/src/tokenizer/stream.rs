@@ -1,41 +1,73 @@
 //! Decoding one token at a time, for text that appears while it is generated.
 
-use super::Tokenizer;
+use super::sentencepiece::Decoder;
+use super::{Engine, Tokenizer};
 use crate::Result;
 
 /// Turns ids into text piece by piece; made by [`Tokenizer::decode_stream`].
 ///
-/// A token of byte-level BPE may end in the middle of a character. Such bytes wait until the character is complete, so
-/// every piece is final: put together, the pieces equal [`Tokenizer::decode`] of all ids. An id costs time in
-/// proportion to its own text, however long the stream is.
+/// A token of byte-level BPE may end in the middle of a character. Such bytes wait until the character is complete, and
+/// white space that [`Tokenizer::decode`] leaves out at the end waits for text behind it. So every piece is final: put
+/// together, the pieces equal [`Tokenizer::decode`] of all ids. An id costs time in proportion to its own text, however
+/// long the stream is. A SentencePiece model with a denormalizer gives its text at the end.
 #[derive(Debug, Clone)]
 pub struct DecodeStream {
     tokenizer: Tokenizer,
     skip_special_tokens: bool,
-    /// The beginning of a character: at most three bytes between calls.
-    pending: Vec<u8>,
+    state: State,
+}
+
+/// What waits between calls.
+#[derive(Debug, Clone)]
+enum State {
+    /// The beginning of a character: at most three bytes.
+    Bytes(Vec<u8>),
+    SentencePiece(Decoder),
 }
 
 impl DecodeStream {
     pub(super) fn new(tokenizer: Tokenizer, skip_special_tokens: bool) -> Self {
-        Self { tokenizer, skip_special_tokens, pending: Vec::new() }
+        let state = match tokenizer.engine {
+            Engine::Bpe(_) => State::Bytes(Vec::new()),
+            Engine::SentencePiece(_) => State::SentencePiece(Decoder::default()),
+        };
+        Self { tokenizer, skip_special_tokens, state }
     }
 
     /// Takes the next id; returns the text that it completes, if any.
     ///
     /// # Errors
-    /// None for byte-level BPE: an id that is no token's yields no text, as in [`Tokenizer::decode`].
+    /// None: an id that is no token's yields no text, as in [`Tokenizer::decode`].
     pub fn push(&mut self, id: u32) -> Result<Option<String>> {
-        self.tokenizer.append_bytes(id, self.skip_special_tokens, &mut self.pending);
-        Ok(some_text(take_complete(&mut self.pending)))
+        let skip = self.skip_special_tokens;
+        let mut text = String::new();
+        match (&self.tokenizer.engine, &mut self.state) {
+            (Engine::Bpe(bpe), State::Bytes(pending)) => {
+                bpe.append_bytes(id, skip, pending);
+                text = take_complete(pending);
+            }
+            (Engine::SentencePiece(model), State::SentencePiece(decoder)) => {
+                decoder.push(model, id, skip, &mut text);
+            }
+            _ => {}
+        }
+        Ok(some_text(text))
     }
 
     /// Ends the stream. Bytes that never became a character come out as U+FFFD, as in [`Tokenizer::decode`].
     ///
     /// # Errors
-    /// None for byte-level BPE.
+    /// None.
     pub fn finish(self) -> Result<Option<String>> {
-        Ok(some_text(String::from_utf8_lossy(&self.pending).into_owned()))
+        let mut text = String::new();
+        match (&self.tokenizer.engine, self.state) {
+            (_, State::Bytes(pending)) => text = String::from_utf8_lossy(&pending).into_owned(),
+            (Engine::SentencePiece(model), State::SentencePiece(decoder)) => {
+                decoder.finish(model, &mut text);
+            }
+            _ => {}
+        }
+        Ok(some_text(text))
     }
 }
 

@@ -76,6 +76,17 @@ fn a_model_needs_an_embedding_for_every_id() {
 }
 
 #[test]
+fn training_takes_a_padded_embedding_and_no_other() {
+    let tokenizer = small();
+    assert!(tokenizer.check_matches(300).is_ok() && tokenizer.check_matches(384).is_ok());
+    for other in [299, 385, 50257] {
+        let error = tokenizer.check_matches(other).unwrap_err().to_string();
+        let [tokens, embeddings] = ["300 ids".to_string(), format!("vocab_size {other}")];
+        assert!(error.contains(&tokens) && error.contains(&embeddings), "{error}");
+    }
+}
+
+#[test]
 fn a_folder_without_a_tokenizer_is_refused_by_name() {
     let error = refusal(folder(&[]).path());
     assert!(error.contains("tokenizer.json or vocab.json"), "{error}");
@@ -94,17 +105,6 @@ fn side_files_give_roles_length_and_prefix() {
     assert_eq!(tokenizer.pad_token_id(), Some(0));
     assert_eq!(tokenizer.bos_token_id(), Some(0));
     assert_eq!(tokenizer.encode_ids("the").unwrap(), tokenizer.encode_ids(" the").unwrap());
-}
-
-#[test]
-fn a_sentencepiece_folder_is_inspected_but_not_loaded() {
-    let folder = folder(&[]);
-    std::fs::write(folder.path().join("spiece.model"), sentencepiece::tests::model()).unwrap();
-    let summary = Tokenizer::inspect(folder.path()).unwrap();
-    assert_eq!((summary.kind.name(), summary.vocab_size), ("sentencepiece", 3));
-    assert_eq!(summary.files, ["spiece.model"]);
-    let error = refusal(folder.path());
-    assert!(error.contains("spiece.model") && error.contains("byte-level BPE only"), "{error}");
 }
 
 #[test]

@@ -12,6 +12,9 @@ pub const ADAPTER_PREFIX: &str = "base_model.model.";
 /// Name of the output projection; a parameter of its own only when embeddings are not tied.
 pub const LM_HEAD: &str = "lm_head.weight";
 
+/// Tables with a row for each token.
+pub const TOKEN_TABLES: [&str; 2] = ["wte.weight", LM_HEAD];
+
 /// Name and shape of every parameter of the configured model, in the order of the forward pass.
 ///
 /// Names are those of the checkpoint without [`PREFIX`]; linear weights are `[in, out]`, as in

@@ -10,3 +10,4 @@ mod model;
 mod ops;
 mod optimizer_ops;
 mod quantize;
+mod resize;

@@ -324,8 +324,10 @@ impl Pipeline {
     /// The prompt as it was given, and the text of what was added to it.
     fn decode(&self, prompt: &str, sequence: Sequence) -> Result<GeneratedText> {
         // The token in place of an empty prompt is no part of what was given.
-        let added = if prompt.is_empty() { &sequence.ids } else { sequence.continuation() };
-        let added = self.tokenizer.decode(added, self.skip_special_tokens)?;
+        let given =
+            if prompt.is_empty() { 0 } else { sequence.ids.len() - sequence.continuation().len() };
+        let (given, added) = sequence.ids.split_at(given);
+        let added = self.tokenizer.decode_continuation(given, added, self.skip_special_tokens)?;
         let text = format!("{prompt}{added}");
         Ok(GeneratedText { text, sequence, prompt_bytes: prompt.len() })
     }

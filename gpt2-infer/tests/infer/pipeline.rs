@@ -45,6 +45,34 @@ fn options(pipeline: &Pipeline, new: usize) -> GenerationConfig {
     }
 }
 
+/// Hugging Face's kind of folder with a SentencePiece model that has a dummy prefix.
+fn sentencepiece() -> Tokenizer {
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../gpt2-core/tests/fixtures");
+    Tokenizer::from_folder(format!("{fixtures}/sentencepiece/hugging_face")).unwrap()
+}
+
+#[test]
+fn what_follows_a_prompt_keeps_its_space() {
+    let tokenizer = sentencepiece();
+    let config = Gpt2Config { vocab_size: 401, ..model_config() };
+    let model = Gpt2::init(&config, 3, &device::best().unwrap()).unwrap();
+    let word = tokenizer.token_to_id("▁di").unwrap();
+    let generation = GenerationConfig::from_model_config(&config).unwrap();
+    let pipeline = Pipeline::new(model, tokenizer, generation).unwrap();
+    let only = Generator::new(pipeline.model()).with_processor(Only(word as usize));
+    let pipeline = pipeline.with_generator(only).unwrap();
+    let options = options(&pipeline, 2);
+    let found = pipeline.generate("Kucing", &options).unwrap().remove(0);
+    assert_eq!((found.text.as_str(), found.continuation()), ("Kucing di di", " di di"));
+    let pieces = pipeline.stream("Kucing", &options).unwrap();
+    let pieces: Vec<String> = pieces.map(|piece| piece.unwrap().text).collect();
+    assert_eq!(pieces.concat(), " di di");
+    let stop = GenerationConfig { stop_strings: vec!["g d".to_string()], ..options };
+    let found = pipeline.generate("Kucing", &stop).unwrap().remove(0);
+    assert_eq!(found.text, "Kucing di");
+    assert_eq!(found.sequence.finish_reason, FinishReason::StopString);
+}
+
 /// Lets only one token through.
 #[derive(Debug, Clone)]
 struct Only(usize);

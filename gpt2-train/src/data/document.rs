@@ -62,7 +62,7 @@ pub fn parse_jsonl(name: &Path, text: &str) -> Result<Vec<Document>> {
     lines.map(|(index, line)| parse_record(name, index + 1, line)).collect()
 }
 
-fn parse_record(path: &Path, number: usize, line: &str) -> Result<Document> {
+pub(super) fn parse_record(path: &Path, number: usize, line: &str) -> Result<Document> {
     // Some editors begin a file with a byte order mark.
     let line = if number == 1 { line.trim_start_matches('\u{feff}') } else { line };
     let record: Record = serde_json::from_str(line)

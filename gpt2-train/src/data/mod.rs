@@ -10,6 +10,7 @@ mod lines;
 mod order;
 mod shards;
 mod split;
+mod texts;
 
 pub use batch::ClmBatch;
 pub use blocks::{block_size, blocks, join, window_examples};
@@ -23,6 +24,7 @@ pub use shards::{
     TokenizeProgress, tokenize_files,
 };
 pub use split::{Split, SplitBy, Splits, split};
+pub use texts::{TextBatch, TextBatches};
 
 use gpt2_core::Gpt2Config;
 

@@ -20,6 +20,7 @@ mod precision;
 mod processors;
 mod quantization;
 mod root;
+mod sentencepiece;
 mod stages;
 mod tensors;
 mod tokenization;

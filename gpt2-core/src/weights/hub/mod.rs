@@ -25,7 +25,7 @@ use crate::{Error, Result};
 const CONFIG: &str = "config.json";
 
 /// What else a model folder may hold beside its weights.
-const OPTIONAL: [&str; 8] = [
+const OPTIONAL: [&str; 12] = [
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -34,6 +34,10 @@ const OPTIONAL: [&str; 8] = [
     "vocab.json",
     "merges.txt",
     "spiece.model",
+    "tokenizer.model",
+    "sentencepiece.model",
+    "sentencepiece.bpe.model",
+    "spm.model",
 ];
 
 /// A dropped connection is taken up again this often before it is an error.
