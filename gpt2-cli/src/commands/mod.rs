@@ -22,6 +22,7 @@ pub mod tokens;
 pub mod train;
 pub mod transfer;
 mod watch;
+mod wiki;
 
 use std::path::Path;
 

@@ -10,6 +10,8 @@ mod lines;
 mod order;
 mod shards;
 mod split;
+mod wiki;
+mod work_folder;
 
 pub use batch::ClmBatch;
 pub use blocks::{block_size, blocks, join, window_examples};
@@ -23,6 +25,10 @@ pub use shards::{
     TokenizeProgress, tokenize_files,
 };
 pub use split::{Split, SplitBy, Splits, split};
+pub use wiki::{
+    WikiCounts, WikiDropped, WikiDump, WikiEncoding, WikiFormat, WikiJob, WikiManifest,
+    WikiOptions, WikiProgress, WikiShard, extract_wiki, wikitext_to_text,
+};
 
 use gpt2_core::Gpt2Config;
 
