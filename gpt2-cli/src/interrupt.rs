@@ -1,7 +1,7 @@
-//! SIGINT and SIGTERM: a run finishes its step, saves and ends.
+//! SIGINT and SIGTERM: work saves what is done and ends.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -48,18 +48,25 @@ impl Interrupt {
     }
 }
 
-/// A run that ended because it was asked to; the process's exit code says by which signal.
+/// Work that ended because it was asked to; the process's exit code says by which signal.
 #[derive(Debug)]
 pub struct Interrupted {
     /// The signal's number.
     pub signal: u8,
-    /// Optimizer steps done.
-    pub step: usize,
-    /// The checkpoint to go on from, where one was written.
-    pub checkpoint: Option<PathBuf>,
+    /// What was done, and how it goes on.
+    pub what: String,
 }
 
 impl Interrupted {
+    /// A training run, after so many optimizer steps, with the checkpoint to go on from, where one was written.
+    pub fn run(signal: u8, step: usize, checkpoint: Option<&Path>) -> Self {
+        let what = match checkpoint {
+            Some(path) => format!("step {step}; `--resume` goes on from {}", path.display()),
+            None => format!("step {step}, before there was anything to save"),
+        };
+        Self { signal, what }
+    }
+
     /// 128 and the signal's number, as shells have it.
     pub fn exit_code(&self) -> u8 {
         128 + self.signal
@@ -68,11 +75,7 @@ impl Interrupted {
 
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "interrupted after step {}", self.step)?;
-        match &self.checkpoint {
-            Some(path) => write!(f, "; `--resume` goes on from {}", path.display()),
-            None => write!(f, ", before there was anything to save"),
-        }
+        write!(f, "interrupted after {}", self.what)
     }
 }
 

@@ -33,6 +33,18 @@ pub enum Error {
         /// What was found and what was expected.
         reason: String,
     },
+    /// A dump is damaged, or none.
+    #[error("{path}, byte {offset}{of}: {reason}", path = path.display(), of = of_xml(*.in_xml))]
+    Dump {
+        /// The file.
+        path: PathBuf,
+        /// Byte of the file, or of the XML in it, counted from 0.
+        offset: u64,
+        /// Whether the byte is one of the XML that a compressed file holds.
+        in_xml: bool,
+        /// What was found and what was expected.
+        reason: String,
+    },
     /// The data as a whole cannot be trained on.
     #[error("the {set} data: {reason}")]
     Dataset {
@@ -129,6 +141,10 @@ impl Error {
         Self::Data { path: path.to_path_buf(), line: line.into(), reason: reason.to_string() }
     }
 
+    pub(crate) fn dump(path: &Path, offset: u64, in_xml: bool, reason: impl fmt::Display) -> Self {
+        Self::Dump { path: path.to_path_buf(), offset, in_xml, reason: reason.to_string() }
+    }
+
     /// What TOML says of a text, with the line where it says it.
     pub(crate) fn toml<'a>(
         path: &'a Path,
@@ -152,6 +168,10 @@ impl Error {
 fn last_checkpoint(checkpoint: &Option<PathBuf>) -> String {
     let text = |path: &PathBuf| format!("; the last checkpoint is {}", path.display());
     checkpoint.as_ref().map(text).unwrap_or_default()
+}
+
+fn of_xml(in_xml: bool) -> &'static str {
+    if in_xml { " of the XML" } else { "" }
 }
 
 fn at_line(line: &Option<usize>) -> String {

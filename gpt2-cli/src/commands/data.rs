@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
 use super::corpus::{DocumentSeparator, SplitArgs};
+use super::wiki::{self, WikiArgs};
 use super::{Failure, Outcome, check_output};
 use crate::args::Global;
 use crate::output;
@@ -20,6 +21,8 @@ use crate::output;
 pub enum DataCommand {
     /// Turn texts of any size into a folder of token ids that `gpt2 train --data` reads
     Tokenize(TokenizeArgs),
+    /// Turn dumps of Wikipedia into files of prose
+    Wiki(WikiArgs),
 }
 
 /// Options of `gpt2 data tokenize`.
@@ -54,8 +57,10 @@ pub struct TokenizeArgs {
 
 /// Does what is asked for.
 pub fn run(command: &DataCommand, global: &Global) -> Outcome {
-    let DataCommand::Tokenize(args) = command;
-    tokenize(args, global)
+    match command {
+        DataCommand::Tokenize(args) => tokenize(args, global),
+        DataCommand::Wiki(args) => wiki::run(args, global),
+    }
 }
 
 fn tokenize(args: &TokenizeArgs, global: &Global) -> Outcome {

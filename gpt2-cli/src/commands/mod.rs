@@ -23,6 +23,7 @@ pub mod tokens;
 pub mod train;
 pub mod transfer;
 mod watch;
+mod wiki;
 
 use std::path::Path;
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::work_folder::{UNFINISHED, UNFINISHED_REASON};
 use crate::{Error, Result};
 
 /// The data files that some paths stand for, in their order.
@@ -14,8 +15,8 @@ use crate::{Error, Result};
 ///   for the files that match, in the order of their paths.
 ///
 /// # Errors
-/// [`Error::Data`] for a device, a folder or pattern that stands for no file, or a pattern that is none; [`Error::Io`] for a path
-/// that is not there and a folder that cannot be read.
+/// [`Error::Data`] for a device, a folder that another command has not finished, a folder or pattern that stands for no file, or
+/// a pattern that is none; [`Error::Io`] for a path that is not there and a folder that cannot be read.
 ///
 /// # Example
 /// ```no_run
@@ -52,6 +53,9 @@ fn is_device(_found: &fs::Metadata) -> bool {
 }
 
 fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    if folder.join(UNFINISHED).is_file() {
+        return Err(Error::data(folder, None, UNFINISHED_REASON));
+    }
     let mut files = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -107,7 +111,16 @@ mod tests {
     /// A tree of files, and the paths that `find_files` gives below it.
     fn found(given: &[&str]) -> Result<Vec<String>> {
         let root = tempfile::tempdir().unwrap();
-        for name in ["b.txt", "a/c.jsonl", "a/b/d.txt", "a.md", ".e.txt", ".f/g.txt", "n/x.md"] {
+        for name in [
+            "b.txt",
+            "a/c.jsonl",
+            "a/b/d.txt",
+            "a.md",
+            ".e.txt",
+            ".f/g.txt",
+            "n/x.md",
+            "u/unfinished.json",
+        ] {
             let path = root.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "text").unwrap();
@@ -145,6 +158,7 @@ mod tests {
             ("*.pdf", ["*.pdf: ", "no file matches"]),
             ("a[.txt", ["a[.txt: ", "not a pattern"]),
             ("z.txt", ["z.txt: ", "cannot read"]),
+            ("u", ["u: ", "not complete"]),
         ] {
             let message = found(&["b.txt", given]).unwrap_err().to_string();
             assert!(parts.iter().all(|part| message.contains(part)), "{message}");

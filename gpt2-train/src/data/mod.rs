@@ -11,6 +11,8 @@ mod order;
 mod shards;
 mod split;
 mod texts;
+mod wiki;
+mod work_folder;
 
 pub use batch::ClmBatch;
 pub use blocks::{block_size, blocks, join, window_examples};
@@ -25,6 +27,10 @@ pub use shards::{
 };
 pub use split::{Split, SplitBy, Splits, split};
 pub use texts::{TextBatch, TextBatches};
+pub use wiki::{
+    WikiCounts, WikiDropped, WikiDump, WikiEncoding, WikiFormat, WikiJob, WikiManifest,
+    WikiOptions, WikiProgress, WikiShard, extract_wiki, wikitext_to_text,
+};
 
 use gpt2_core::Gpt2Config;
 

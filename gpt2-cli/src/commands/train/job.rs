@@ -66,8 +66,8 @@ impl Job<'_> {
             Ok(outcome) if outcome.stopped => {
                 // Without a signal it was the dashboard's key.
                 let signal = interrupt.signal().unwrap_or(Interrupt::KEY);
-                let (step, checkpoint) = (outcome.steps, self.last_checkpoint()?);
-                Err(Box::new(Interrupted { signal, step, checkpoint }))
+                let checkpoint = self.last_checkpoint()?;
+                Err(Box::new(Interrupted::run(signal, outcome.steps, checkpoint.as_deref())))
             }
             Ok(outcome) => Ok(outcome),
             Err(error) => Err(self.with_checkpoint(error)?),

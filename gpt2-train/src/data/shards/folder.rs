@@ -9,8 +9,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::file::Shard;
 use super::manifest::{Manifest, ShardJob, SplitEntry, hexadecimal};
-use super::output::UNFINISHED;
 use crate::data::split::Split;
+use crate::data::work_folder::{UNFINISHED, UNFINISHED_REASON};
 use crate::{Error, Result};
 
 /// A folder that [`tokenize_files`](super::tokenize_files) has made.
@@ -52,8 +52,7 @@ impl ShardFolder {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         if !Manifest::path(path).is_file() && path.join(UNFINISHED).is_file() {
-            let reason = "its tokens are not complete; run `gpt2 data tokenize` again as before";
-            return Err(Error::data(path, None, reason));
+            return Err(Error::data(path, None, UNFINISHED_REASON));
         }
         Ok(Self { path: path.to_path_buf(), manifest: Manifest::read(path)? })
     }

@@ -1,12 +1,9 @@
 //! `manifest.json`: what a folder of shards holds, and what it was made from.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use gpt2_core::folder::write_file;
 use gpt2_core::tokenizer::Tokenizer;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,13 +11,11 @@ use super::VERSION;
 use super::header::Header;
 use crate::data::corpus::Input;
 use crate::data::split::{Split, SplitBy};
+use crate::data::work_folder::{MANIFEST, read_json, write_json};
 use crate::{Error, Result};
 
 /// Value of `format`.
 pub(super) const FORMAT: &str = "gpt2-tokens";
-
-/// No file of names and numbers is larger.
-const MAX_BYTES: u64 = 256 << 20;
 
 /// What decides every byte of a folder of shards.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,13 +67,6 @@ pub struct Manifest {
     pub job: ShardJob,
     /// The parts that have documents.
     pub splits: BTreeMap<Split, SplitEntry>,
-}
-
-/// What is looked at before the rest, which another version may have in other words.
-#[derive(Deserialize)]
-struct Head {
-    format: String,
-    version: u32,
 }
 
 impl ShardJob {
@@ -211,7 +199,7 @@ impl Manifest {
 
     /// Where it is in a folder.
     pub(super) fn path(folder: &Path) -> PathBuf {
-        folder.join("manifest.json")
+        folder.join(MANIFEST)
     }
 
     /// Reads and checks the manifest of a folder.
@@ -220,7 +208,7 @@ impl Manifest {
     /// [`Error::Io`], and [`Error::Data`] naming file and field.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = Self::path(folder);
-        let manifest: Self = read_json(&path)?;
+        let manifest: Self = read_json(&path, FORMAT, VERSION)?;
         let at_file = |reason| Error::data(&path, None, reason);
         manifest.job.check().map_err(at_file)?;
         for (split, entry) in &manifest.splits {
@@ -238,30 +226,4 @@ impl Manifest {
     pub fn tokens(&self) -> u64 {
         self.splits.values().fold(0, |sum: u64, entry| sum.saturating_add(entry.tokens))
     }
-}
-
-/// Reads a JSON file of this format.
-pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let size = fs::metadata(path).map_err(Error::io("read", path))?.len();
-    if size > MAX_BYTES {
-        return Err(Error::data(path, None, format!("{size} bytes is no list of shards")));
-    }
-    let bytes = fs::read(path).map_err(Error::io("read", path))?;
-    let at_file = |error| Error::data(path, None, format!("not of this format: {error}"));
-    let head: Head = serde_json::from_slice(&bytes).map_err(at_file)?;
-    if head.format != FORMAT {
-        let reason = format!("`format` is {:?}, expected {FORMAT:?}", head.format);
-        return Err(Error::data(path, None, reason));
-    }
-    if head.version != VERSION {
-        let reason = format!("`version` is {}, expected {VERSION}", head.version);
-        return Err(Error::data(path, None, reason));
-    }
-    serde_json::from_slice(&bytes).map_err(at_file)
-}
-
-pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_vec_pretty(value)
-        .map_err(|error| Error::data(path, None, format!("cannot be written as JSON: {error}")))?;
-    Ok(write_file(path, &text)?)
 }

@@ -1,27 +1,21 @@
 //! The folder that shards are written to, while they are.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::VERSION;
 use super::folder::SHARD;
-use super::manifest::{FORMAT, Manifest, ShardJob, SplitEntry, read_json, write_json};
+use super::manifest::{FORMAT, Manifest, ShardJob, SplitEntry};
 use super::writer::Written;
 use crate::data::corpus::Place;
 use crate::data::split::Split;
+use crate::data::work_folder::{
+    LOCK, Lock, MANIFEST, PROGRESS, UNFINISHED, read_json, remove, write_json,
+};
 use crate::{Error, Result};
-
-/// What the shards are being made from, until there is a manifest: a manifest without parts.
-pub(super) const UNFINISHED: &str = "unfinished.json";
-
-/// How far they are.
-const PROGRESS: &str = "progress.json";
-
-/// Held by the process that writes.
-const LOCK: &str = ".lock";
 
 /// How far the writing is; what it was made from is told apart, since that may be long.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -62,7 +56,7 @@ pub(super) enum Found {
 /// A folder that no other process writes to.
 pub(super) struct Output<'a> {
     folder: &'a Path,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl<'a> Output<'a> {
@@ -92,15 +86,7 @@ impl<'a> Output<'a> {
     pub fn open(folder: &'a Path) -> Result<Self> {
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         Self::check(folder)?;
-        let path = folder.join(LOCK);
-        let lock = File::create(&path).map_err(Error::io("create", &path))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { folder, _lock: lock }),
-            Err(TryLockError::WouldBlock) => {
-                Err(Error::data(folder, None, "another process is writing to this folder"))
-            }
-            Err(TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
-        }
+        Ok(Self { folder, _lock: Lock::take(folder)? })
     }
 
     /// Looks for an earlier run of the job, or begins a new one; `overwrite` removes what is of another one, or of an
@@ -126,13 +112,13 @@ impl<'a> Output<'a> {
         } else if overwrite {
             self.clear()?;
         } else if self.folder.join(UNFINISHED).is_file() {
-            let unfinished: Manifest = read_json(&self.folder.join(UNFINISHED))?;
+            let unfinished: Manifest = read_json(&self.folder.join(UNFINISHED), FORMAT, VERSION)?;
             if let Some(difference) = unfinished.job.difference(job) {
                 return refuse("it holds unfinished", &difference);
             }
             let path = self.folder.join(PROGRESS);
             if path.is_file() {
-                let progress: Progress = read_json(&path)?;
+                let progress: Progress = read_json(&path, FORMAT, VERSION)?;
                 progress.check(job).map_err(|reason| Error::data(&path, None, reason))?;
                 return Ok(Found::Job(progress.place, progress.written));
             }
@@ -172,13 +158,6 @@ impl<'a> Output<'a> {
     }
 }
 
-impl Drop for Output<'_> {
-    fn drop(&mut self) {
-        // One that stays is in nobody's way: what counts is who holds it.
-        let _ = remove(&self.folder.join(LOCK));
-    }
-}
-
 /// What is in a folder.
 #[derive(Default)]
 struct ShardFiles {
@@ -198,7 +177,7 @@ impl ShardFiles {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let is_shard = path.extension() == Some(SHARD.as_ref());
             match &*name {
-                "manifest.json" => files.has_job = true,
+                MANIFEST => files.has_job = true,
                 UNFINISHED => {
                     files.has_job = true;
                     files.passing.push(path);
@@ -213,12 +192,5 @@ impl ShardFiles {
             }
         }
         Ok(files)
-    }
-}
-
-fn remove(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        result => result.map_err(Error::io("remove", path)),
     }
 }

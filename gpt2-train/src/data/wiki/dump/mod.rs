@@ -1,0 +1,16 @@
+//! Dumps as they are published: compressed or not, cut into pages.
+
+mod bits;
+mod blocks;
+mod bzip2;
+mod header;
+mod page;
+mod pages;
+mod source;
+
+pub use page::Page;
+pub use pages::{Batch, Dump, Encoding};
+pub use source::Place;
+
+#[cfg(test)]
+mod tests;
