@@ -209,9 +209,8 @@ impl Gpt2 {
     pub fn hidden_cached(&self, batch: &Gpt2Batch, cache: &mut KvCache) -> Tensor<3> {
         let places = Places::behind(cache, batch);
         let layers = Some((&mut cache.layers[..], &places));
-        let hidden = ops::on_a_worker(|| {
-            self.run(batch, self.tokens(), layers, &mut Kept::default())
-        });
+        let hidden =
+            ops::on_a_worker(|| self.run(batch, self.tokens(), layers, &mut Kept::default()));
         cache.lengths.clear();
         cache.lengths.extend(places.ranges().map(|range| range.end));
         hidden

@@ -1,30 +1,28 @@
-//! Byte-level BPE, on top of the `tokenizers` crate. Besides this module the trainer knows that crate, and what prepares
-//! a text for Albert.
+//! Byte-level BPE: the `tokenizers` crate for texts that are changed first, and a short way for all others. Besides this
+//! module the trainer knows that crate, and what prepares a text for Albert.
 
 use std::collections::HashMap;
-use std::ops::Range;
 
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::normalizers::{self, NormalizerWrapper};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::tokenizer::pattern::Pattern;
 use tokenizers::{
-    AddedToken as CrateToken, Model, PreTokenizedString, PreTokenizer, SplitDelimiterBehavior,
+    AddedToken as CrateToken, PreTokenizedString, PreTokenizer, SplitDelimiterBehavior,
     TokenizerImpl,
 };
 
 use super::Encoding;
-use super::bytes::{char_of, spell, unspell};
+use super::bytes::char_of;
+use super::encoder::{Encoder, missing_byte};
 use super::json::{NormalForm, Pipeline};
 use super::special::AddedToken;
 use super::split::words;
+use super::table::TokenTable;
 use crate::{Error, Result};
 
 /// The crate's pipeline with GPT-2's parts in their places.
 type Inner = TokenizerImpl<BPE, NormalizerWrapper, Splitter, ByteLevel, ByteLevel>;
-
-/// More added tokens than this are not searched for one by one.
-const FEW_ADDED: usize = 16;
 
 /// A byte-level BPE tokenizer.
 pub(super) struct Bpe {
@@ -34,8 +32,8 @@ pub(super) struct Bpe {
     table: TokenTable,
     unk_token: Option<String>,
     normalizers: Vec<NormalForm>,
-    /// The short way of [`Bpe::encode_ids`] is open: nothing changes the text before it is divided.
-    is_plain: bool,
+    /// The short way, where nothing changes a text before it is divided.
+    encoder: Option<Encoder>,
 }
 
 impl Bpe {
@@ -44,6 +42,7 @@ impl Bpe {
     /// # Errors
     /// [`Error::Tokenizer`] when the crate refuses it.
     pub(super) fn new(pipeline: Pipeline) -> Result<Self> {
+        let encoder = Encoder::new(&pipeline)?;
         let Pipeline { vocabulary, added, normalizers, .. } = pipeline;
         let ids = &vocabulary.ids;
         let id_of = |token: &String| ids.get(token).copied();
@@ -54,7 +53,6 @@ impl Bpe {
             pipeline.one_word,
             if pipeline.unk_token.is_some() { Vec::new() } else { missing_bytes(ids) },
         );
-        let is_plain = normalizers.is_empty() && added.len() <= FEW_ADDED;
         let mut model = BPE::builder()
             .vocab_and_merges(vocabulary.ids.into_iter().collect::<Vocab>(), vocabulary.merges)
             .fuse_unk(pipeline.fuse_unk)
@@ -69,9 +67,11 @@ impl Bpe {
             pipeline.trim_offsets.map(|prefix| ByteLevel::new(prefix, true, true)),
         );
         inner.add_tokens(added.iter().map(crate_token)).map_err(refusal)?;
-        let table = TokenTable::new(&inner, &added);
+        let last = inner.get_vocab(true).into_values().max().unwrap_or(0);
+        let special = added.iter().filter(|token| token.special).map(|token| token.id);
+        let table = TokenTable::new(last, |id| inner.id_to_token(id), special);
         let unk_token = pipeline.unk_token;
-        Ok(Self { inner, merges, added, table, unk_token, normalizers, is_plain })
+        Ok(Self { inner, merges, added, table, unk_token, normalizers, encoder })
     }
 
     /// Ids with the characters that they stand for.
@@ -79,59 +79,23 @@ impl Bpe {
     /// # Errors
     /// [`Error::Tokenizer`] for a character that the vocabulary cannot spell.
     pub(super) fn encode(&self, text: &str) -> Result<Encoding> {
+        if let Some(encoder) = &self.encoder {
+            return encoder.encode(text, &self.table);
+        }
         let encoding = self.inner.encode_char_offsets(text, false).map_err(refusal)?;
         Ok(Encoding { ids: encoding.get_ids().to_vec(), offsets: encoding.get_offsets().to_vec() })
     }
 
-    /// Ids alone. Text without added tokens is not copied with its alignments as the crate does, and a word that
-    /// occurred before in the same text is not looked at again.
+    /// Ids alone.
     ///
     /// # Errors
     /// [`Error::Tokenizer`] for a character that the vocabulary cannot spell.
     pub(super) fn encode_ids(&self, text: &str) -> Result<Vec<u32>> {
-        let splitter = match self.inner.get_pre_tokenizer() {
-            Some(splitter) if self.is_plain && !self.holds_added(text) => splitter,
-            _ => {
-                let encoding = self.inner.encode_fast(text, false).map_err(refusal)?;
-                return Ok(encoding.get_ids().to_vec());
-            }
-        };
-        let prefixed;
-        let text = if splitter.add_prefix_space && !text.is_empty() && !text.starts_with(' ') {
-            prefixed = format!(" {text}");
-            prefixed.as_str()
-        } else {
-            text
-        };
-        splitter.check(text).map_err(refusal)?;
-        let mut ids = Vec::with_capacity(text.len() / 3);
-        if splitter.one_word {
-            self.encode_word(text, &mut String::new(), &mut ids)?;
-            return Ok(ids);
+        if let Some(encoder) = &self.encoder {
+            return encoder.encode_ids(text);
         }
-        let mut seen: HashMap<&str, Range<usize>> = HashMap::new();
-        let mut spelled = String::new();
-        for word in words(text) {
-            if let Some(place) = seen.get(word) {
-                ids.extend_from_within(place.clone());
-                continue;
-            }
-            let start = ids.len();
-            self.encode_word(word, &mut spelled, &mut ids)?;
-            seen.insert(word, start..ids.len());
-        }
-        Ok(ids)
-    }
-
-    fn encode_word(&self, word: &str, spelled: &mut String, ids: &mut Vec<u32>) -> Result<()> {
-        spell(word, spelled);
-        let tokens = self.inner.get_model().tokenize(spelled).map_err(refusal)?;
-        ids.extend(tokens.iter().map(|token| token.id));
-        Ok(())
-    }
-
-    fn holds_added(&self, text: &str) -> bool {
-        self.added.iter().any(|token| text.contains(&token.content))
+        let encoding = self.inner.encode_fast(text, false).map_err(refusal)?;
+        Ok(encoding.get_ids().to_vec())
     }
 
     /// Appends the bytes of a token, of which an id that is no token's has none.
@@ -154,12 +118,12 @@ impl Bpe {
     }
 
     fn is_special(&self, id: u32) -> bool {
-        self.table.special.binary_search(&id).is_ok()
+        self.table.special().binary_search(&id).is_ok()
     }
 
     /// In ascending order.
     pub(super) fn special_ids(&self) -> &[u32] {
-        &self.table.special
+        self.table.special()
     }
 
     pub(super) fn vocab_size(&self) -> usize {
@@ -270,10 +234,7 @@ impl Splitter {
         for c in text.chars() {
             let mut bytes = c.encode_utf8(&mut buffer).bytes();
             if let Some(byte) = bytes.find(|byte| self.missing.binary_search(byte).is_ok()) {
-                let reason = format!(
-                    "cannot encode {c:?}: the vocabulary has no token for its byte 0x{byte:02X}"
-                );
-                return Err(reason.into());
+                return Err(missing_byte(c, byte).into());
             }
         }
         Ok(())
@@ -314,41 +275,6 @@ impl Pattern for WordPattern {
             place
         });
         Ok(places.collect())
-    }
-}
-
-/// The bytes of every token, one after another, for decoding without a look at strings.
-struct TokenTable {
-    bytes: Vec<u8>,
-    /// Where the bytes of a token end; they start where those of the id before it end.
-    ends: Vec<usize>,
-    special: Vec<u32>,
-}
-
-impl TokenTable {
-    fn new(inner: &Inner, added: &[AddedToken]) -> Self {
-        let last = inner.get_vocab(true).into_values().max().unwrap_or(0);
-        let mut table = Self { bytes: Vec::new(), ends: Vec::new(), special: Vec::new() };
-        for id in 0..=last {
-            if let Some(token) = inner.id_to_token(id) {
-                unspell(&token, &mut table.bytes);
-            }
-            table.ends.push(table.bytes.len());
-        }
-        table.special = added.iter().filter(|token| token.special).map(|token| token.id).collect();
-        table.special.sort_unstable();
-        table
-    }
-
-    fn bytes(&self, id: u32) -> &[u8] {
-        let id = id as usize;
-        let Some(&end) = self.ends.get(id) else { return &[] };
-        let start = id.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.bytes[start..end]
-    }
-
-    fn max_id(&self) -> u32 {
-        self.ends.len().saturating_sub(1) as u32
     }
 }
 
@@ -398,20 +324,95 @@ mod tests {
         assert_eq!(encoding.offsets, [(0, 1), (0, 1), (1, 2)]);
     }
 
-    #[test]
-    fn ids_alone_equal_ids_with_offsets() {
-        let variants = [
+    /// Every kind of pipeline that has the short way.
+    fn variants() -> Vec<Bpe> {
+        let added = |change: fn(&mut AddedToken)| {
+            move |p: &mut Pipeline| {
+                p.vocabulary.ids.extend([("<m>".to_string(), 260), ("<e>s".to_string(), 261)]);
+                let mut token = AddedToken::plain("<m>", 260, false);
+                change(&mut token);
+                p.added.extend([token, AddedToken::plain("<e>s", 261, true)]);
+            }
+        };
+        vec![
             small(|_| ()),
             small(|p| p.add_prefix_space = true),
             small(|p| p.one_word = true),
-            small(|p| p.normalizers = vec![NormalForm::Nfd, NormalForm::Lowercase]),
+            small(|p| (p.one_word, p.add_prefix_space) = (true, true)),
+            small(|p| p.trim_offsets = Some(true)),
+            small(|p| (p.trim_offsets, p.add_prefix_space) = (Some(true), true)),
+            small(|p| p.trim_offsets = Some(false)),
+            small(|p| {
+                let merges = [("Ġ", "Ġ"), ("o", "Ġ"), ("©", "l")].into_iter().zip(262..);
+                for ((left, right), id) in merges {
+                    p.vocabulary.ids.insert(format!("{left}{right}"), id);
+                    p.vocabulary.merges.push((left.to_string(), right.to_string()));
+                }
+                (p.trim_offsets, p.one_word) = (Some(false), true);
+            }),
+            small(|p| {
+                p.vocabulary.ids.insert("hello".to_string(), 260);
+                p.ignore_merges = true;
+            }),
+            small(added(|_| ())),
+            small(added(|token| (token.lstrip, token.rstrip) = (true, true))),
+            small(added(|token| token.single_word = true)),
+            small(added(|token| token.normalized = false)),
+        ]
+    }
+
+    #[test]
+    fn the_short_way_gives_the_ids_and_offsets_of_the_crate() {
+        let parts = [
+            "hello",
+            "hell",
+            "he",
+            "o",
+            " ",
+            "  ",
+            "\n",
+            "\u{3000}",
+            "é",
+            "日本",
+            "\u{1F600}",
+            "<e>",
+            "<m>",
+            "<e>s",
+            "s",
+            "'s",
+            "12",
+            ".",
+            "Ġ",
         ];
-        for (i, bpe) in variants.iter().enumerate() {
-            for text in TEXTS {
-                let full = bpe.encode(text).unwrap().ids;
-                assert_eq!(bpe.encode_ids(text).unwrap(), full, "variant {i}, {text:?}");
+        let mut state = 11_u64;
+        let mut draw = |below: usize| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as usize % below
+        };
+        let mut texts: Vec<String> = TEXTS.map(String::from).to_vec();
+        for _ in 0..400 {
+            texts.push((0..draw(12)).map(|_| parts[draw(parts.len())]).collect());
+        }
+        for (i, bpe) in variants().iter().enumerate() {
+            assert!(bpe.encoder.is_some());
+            for text in &texts {
+                let theirs = bpe.inner.encode_char_offsets(text.as_str(), false).unwrap();
+                let expected =
+                    Encoding { ids: theirs.get_ids().into(), offsets: theirs.get_offsets().into() };
+                assert_eq!(bpe.encode(text).unwrap(), expected, "variant {i}, {text:?}");
+                assert_eq!(bpe.encode_ids(text).unwrap(), expected.ids, "variant {i}, {text:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_text_that_is_changed_first_goes_the_long_way() {
+        let bpe = small(|p| p.normalizers = vec![NormalForm::Nfd, NormalForm::Lowercase]);
+        assert!(bpe.encoder.is_none());
+        for text in TEXTS {
+            assert_eq!(bpe.encode_ids(text).unwrap(), bpe.encode(text).unwrap().ids, "{text:?}");
+        }
+        assert_eq!(bpe.encode("HELL").unwrap().ids, [258]);
     }
 
     #[test]

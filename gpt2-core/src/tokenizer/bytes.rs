@@ -46,12 +46,6 @@ pub(super) fn byte_of(c: char) -> Option<u8> {
     BYTES.get(c as usize).copied().flatten()
 }
 
-/// Writes text in the alphabet, replacing what `out` held.
-pub(super) fn spell(text: &str, out: &mut String) {
-    out.clear();
-    out.extend(text.bytes().map(char_of));
-}
-
 /// The bytes that a vocabulary entry decodes to.
 ///
 /// An added token may hold characters outside of the alphabet; it then stands for its own UTF-8, as in Hugging Face's

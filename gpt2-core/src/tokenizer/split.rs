@@ -21,13 +21,105 @@ enum Kind {
 /// The endings that are words of their own after an apostrophe, longest match not needed: none begins another.
 const CONTRACTIONS: [&str; 7] = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d"];
 
-/// Sorted, disjoint ranges of the letters and the numbers outside of ASCII.
-static RANGES: LazyLock<Vec<(char, char, Kind)>> = LazyLock::new(|| {
-    let mut ranges = ranges_of(r"\p{L}", Kind::Letter);
-    ranges.extend(ranges_of(r"\p{N}", Kind::Number));
-    ranges.sort_unstable_by_key(|range| range.0);
-    ranges
-});
+/// The first code point behind the basic plane.
+const BASIC: usize = 1 << 16;
+
+/// What every character is.
+struct Kinds {
+    /// Of each character of the basic plane.
+    basic: Vec<Kind>,
+    /// Sorted, disjoint ranges of the letters and the numbers.
+    ranges: Vec<(char, char, Kind)>,
+}
+
+static KINDS: LazyLock<Kinds> = LazyLock::new(Kinds::new);
+
+impl Kinds {
+    fn new() -> Self {
+        let mut ranges = ranges_of(r"\p{L}", Kind::Letter);
+        ranges.extend(ranges_of(r"\p{N}", Kind::Number));
+        ranges.sort_unstable_by_key(|range| range.0);
+        let mut basic = vec![Kind::Other; BASIC];
+        for &(first, last, kind) in &ranges {
+            for slot in basic.iter_mut().take(last as usize + 1).skip(first as usize) {
+                *slot = kind;
+            }
+        }
+        for c in ('\0'..='\u{FFFF}').filter(|c| c.is_whitespace()) {
+            basic[c as usize] = Kind::Space;
+        }
+        Self { basic, ranges }
+    }
+
+    fn of(&self, c: char) -> Kind {
+        if let Some(kind) = self.basic.get(c as usize) {
+            return *kind;
+        }
+        let after = self.ranges.partition_point(|range| range.0 <= c);
+        match after.checked_sub(1).and_then(|i| self.ranges.get(i)) {
+            Some(&(_, last, kind)) if c <= last => kind,
+            _ => Kind::Other,
+        }
+    }
+
+    /// Length in bytes of the characters of one kind at the start.
+    fn run(&self, text: &str, kind: Kind) -> usize {
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        loop {
+            // ASCII needs no decoding.
+            while let Some(byte) = bytes.get(at).filter(|byte| byte.is_ascii()) {
+                if self.basic[usize::from(*byte)] != kind {
+                    return at;
+                }
+                at += 1;
+            }
+            let mut rest = text[at..].chars();
+            loop {
+                match rest.clone().next() {
+                    None => return text.len(),
+                    Some(c) if c.is_ascii() => break,
+                    Some(c) if self.of(c) != kind => return text.len() - rest.as_str().len(),
+                    Some(_) => rest.next(),
+                };
+            }
+            at = text.len() - rest.as_str().len();
+        }
+    }
+
+    /// Length in bytes of the first word; `None` at the end.
+    fn first_word(&self, text: &str) -> Option<usize> {
+        let mut chars = text.chars();
+        let first = chars.next()?;
+        if first == '\''
+            && let Some(found) = CONTRACTIONS.iter().find(|c| text.starts_with(**c))
+        {
+            return Some(found.len());
+        }
+        let kind = self.of(first);
+        if kind != Kind::Space {
+            return Some(self.run(text, kind));
+        }
+        match chars.next().map(|c| self.of(c)) {
+            // One space belongs to the word behind it.
+            Some(kind) if kind != Kind::Space && first == ' ' => {
+                Some(1 + self.run(&text[1..], kind))
+            }
+            _ => Some(self.spaces(text)),
+        }
+    }
+
+    /// Length in bytes of the white space at the start, less its last character where more text and more white space
+    /// than that one character leave it to the next word.
+    fn spaces(&self, text: &str) -> usize {
+        let length = self.run(text, Kind::Space);
+        if length == text.len() {
+            return length;
+        }
+        let last = text[..length].chars().next_back().map_or(0, char::len_utf8);
+        if last == length { length } else { length - last }
+    }
+}
 
 fn ranges_of(class: &str, kind: Kind) -> Vec<(char, char, Kind)> {
     let hir = regex_syntax::parse(class);
@@ -40,77 +132,26 @@ fn ranges_of(class: &str, kind: Kind) -> Vec<(char, char, Kind)> {
     }
 }
 
-fn kind_of(c: char) -> Kind {
-    match c {
-        'a'..='z' | 'A'..='Z' => Kind::Letter,
-        '0'..='9' => Kind::Number,
-        _ if c.is_whitespace() => Kind::Space,
-        '\0'..='\x7F' => Kind::Other,
-        _ => {
-            let after = RANGES.partition_point(|range| range.0 <= c);
-            match after.checked_sub(1).and_then(|i| RANGES.get(i)) {
-                Some(&(_, last, kind)) if c <= last => kind,
-                _ => Kind::Other,
-            }
-        }
-    }
-}
-
 /// The words of a text, in order and without gaps.
 pub(super) struct Words<'t> {
     rest: &'t str,
+    kinds: &'static Kinds,
 }
 
 /// Divides a text into words.
 pub(super) fn words(text: &str) -> Words<'_> {
-    Words { rest: text }
+    Words { rest: text, kinds: &KINDS }
 }
 
 impl<'t> Iterator for Words<'t> {
     type Item = &'t str;
 
     fn next(&mut self) -> Option<&'t str> {
-        let length = first_word(self.rest)?;
+        let length = self.kinds.first_word(self.rest)?;
         let (word, rest) = self.rest.split_at(length);
         self.rest = rest;
         Some(word)
     }
-}
-
-/// Length in bytes of the first word; `None` at the end.
-fn first_word(text: &str) -> Option<usize> {
-    let mut chars = text.chars();
-    let first = chars.next()?;
-    if first == '\''
-        && let Some(found) = CONTRACTIONS.iter().find(|c| text.starts_with(**c))
-    {
-        return Some(found.len());
-    }
-    let kind = kind_of(first);
-    if kind != Kind::Space {
-        return Some(run(text, kind));
-    }
-    match chars.next().map(kind_of) {
-        // One space belongs to the word behind it.
-        Some(kind) if kind != Kind::Space && first == ' ' => Some(1 + run(&text[1..], kind)),
-        _ => Some(spaces(text)),
-    }
-}
-
-/// Length in bytes of the characters of one kind at the start.
-fn run(text: &str, kind: Kind) -> usize {
-    text.find(|c| kind_of(c) != kind).unwrap_or(text.len())
-}
-
-/// Length in bytes of the white space at the start, less its last character where more text and more white space
-/// than that one character leave it to the next word.
-fn spaces(text: &str) -> usize {
-    let length = run(text, Kind::Space);
-    if length == text.len() {
-        return length;
-    }
-    let last = text[..length].chars().next_back().map_or(0, char::len_utf8);
-    if last == length { length } else { length - last }
 }
 
 #[cfg(test)]

@@ -133,3 +133,89 @@ fn half_a_tokenizer_is_not_the_same_as_none() {
     let error = Tokenizer::from_folder(none.path()).unwrap_err();
     assert!(matches!(error, Error::MissingFile { .. }), "{error:?}");
 }
+
+/// The files of [`small`], `vocab.json` and `merges.txt` changed.
+fn changed(
+    change: impl Fn(&mut serde_json::Map<String, serde_json::Value>, &mut Vec<String>),
+) -> tempfile::TempDir {
+    let (saved, changed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    small().save(saved.path()).unwrap();
+    let read = |name: &str| std::fs::read_to_string(saved.path().join(name)).unwrap();
+    let mut vocab = serde_json::from_str(&read("vocab.json")).unwrap();
+    let mut merges: Vec<String> = read("merges.txt").lines().map(String::from).collect();
+    change(&mut vocab, &mut merges);
+    let vocab = serde_json::Value::Object(vocab).to_string();
+    std::fs::write(changed.path().join("vocab.json"), vocab).unwrap();
+    std::fs::write(changed.path().join("merges.txt"), merges.join("\n")).unwrap();
+    changed
+}
+
+#[test]
+fn ids_may_be_left_out_where_no_merge_needs_them() {
+    let whole = small();
+    let last = whole.id_to_token(299).unwrap();
+    let folder = changed(|vocab, merges| {
+        vocab.remove(&last);
+        merges.pop();
+        // A token far behind the others.
+        vocab.insert("Ġmat".to_string(), 5000.into());
+    });
+    let tokenizer = Tokenizer::from_folder(folder.path()).unwrap();
+    assert_eq!((tokenizer.vocab_size(), tokenizer.max_id()), (300, 5000));
+    for text in TEXTS {
+        let encoding = tokenizer.encode(text).unwrap();
+        assert_eq!(tokenizer.encode_ids(text).unwrap(), encoding.ids);
+        assert_eq!(tokenizer.decode(&encoding.ids, false).unwrap(), text);
+    }
+    assert_eq!(tokenizer.decode(&[299, 300, 4999, 5000], false).unwrap(), " mat");
+    assert!(tokenizer.check_fits(5000).is_err() && tokenizer.check_fits(5001).is_ok());
+    let copy = tempfile::tempdir().unwrap();
+    tokenizer.save(copy.path()).unwrap();
+    assert_eq!(Tokenizer::from_folder(copy.path()).unwrap().fingerprint(), tokenizer.fingerprint());
+}
+
+#[test]
+fn a_hole_that_a_merge_needs_is_named() {
+    let part = small().id_to_token(257).unwrap();
+    let folder = changed(|vocab, _| {
+        vocab.remove(&part);
+    });
+    let error = refusal(folder.path());
+    assert!(error.contains("merges.txt: merge ") && error.contains("needs"), "{error}");
+    assert!(error.contains(&format!("{part:?}, which the vocabulary lacks")), "{error}");
+}
+
+#[test]
+fn a_merge_that_is_listed_twice_counts_where_it_is_last() {
+    // So does the `tokenizers` library.
+    let folder = changed(|_, merges| {
+        let first = merges[1].clone();
+        merges.push(first);
+    });
+    let tokenizer = Tokenizer::from_folder(folder.path()).unwrap();
+    let (whole, json) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    tokenizer.save(whole.path()).unwrap();
+    std::fs::copy(whole.path().join("tokenizer.json"), json.path().join("tokenizer.json")).unwrap();
+    let reloaded = Tokenizer::from_folder(json.path()).unwrap();
+    for text in TEXTS {
+        assert_eq!(tokenizer.encode(text).unwrap(), reloaded.encode(text).unwrap());
+    }
+    assert_ne!(tokenizer.fingerprint(), small().fingerprint());
+}
+
+#[test]
+fn a_long_line_takes_time_in_proportion_to_its_length() {
+    let tokenizer = small();
+    let seconds = |length: usize| {
+        let line = "thecatsatonthemat".repeat(length / 17);
+        let passes = (0..3).map(|_| {
+            let start = std::time::Instant::now();
+            assert!(tokenizer.encode_ids(&line).unwrap().len() > length / 17);
+            start.elapsed().as_secs_f64()
+        });
+        passes.fold(f64::INFINITY, f64::min)
+    };
+    // Eight times as long; 64 times the time would be quadratic.
+    let (short, long) = (seconds(1 << 17), seconds(1 << 20));
+    assert!(long < 30.0 * short, "{short} s and {long} s");
+}

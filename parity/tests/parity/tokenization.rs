@@ -137,3 +137,41 @@ fn every_model_folder_with_that_tokenizer_gives_its_ids() {
         }
     }
 }
+
+/// Every text file below a folder.
+fn texts_below(folder: &Path, texts: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a readable folder") {
+        let path = entry.expect("a readable folder").path();
+        if path.is_dir() {
+            texts_below(&path, texts);
+        } else if path.extension().is_some_and(|kind| kind == "txt" || kind == "jsonl") {
+            texts.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_text_comes_back_byte_for_byte() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/corpus");
+    for root in roots() {
+        let mut texts = Vec::new();
+        for folder in [corpus.clone(), root.data("text")] {
+            if folder.is_dir() {
+                texts_below(&folder, &mut texts);
+            }
+        }
+        assert!(texts.len() >= 5, "{texts:?}");
+        for Source { folder, files, .. } in sources(root) {
+            let tokenizer = read_only(files, &folder);
+            for path in &texts {
+                let text = std::fs::read_to_string(path).expect("a text");
+                let encoding = tokenizer.encode(&text).expect("ids");
+                assert_eq!(tokenizer.encode_ids(&text).expect("ids"), encoding.ids);
+                let back = tokenizer.decode(&encoding.ids, false).expect("text");
+                assert!(back == text, "{} with {}", path.display(), folder.display());
+                let last = encoding.offsets.last().map(|offsets| offsets.1);
+                assert_eq!(last, Some(text.chars().count()), "{}", path.display());
+            }
+        }
+    }
+}
