@@ -4,7 +4,7 @@
 //! - `generate_indonesian`, `kids_stories_pipeline`, `next_word_portuguese`, `generate_japanese`,
 //!   `generate_czech`: a published model each, used as its card says.
 //!
-//! - `train_indonesian`, `train_portuguese`, `train_japanese`, `train_czech`: such a model trained by
+//! - `train_indonesian`, `train_portuguese`, `train_japanese_from_scratch`, `train_czech`: such a model trained by
 //!   its recipe, on your corpus or, in small, on a text of this project.
 //!
 //! This library holds what the programs share: their command lines, the run of those that train, and

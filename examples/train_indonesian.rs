@@ -13,6 +13,7 @@ const PROGRAM: Program = Program {
     recipe: include_str!("recipes/indonesian.toml"),
     rehearsal: Rehearsal { scale: 1.0, rates: 3.0, batch_size: 2 },
     prompt: "Pada suatu hari",
+    sequences: 1,
 };
 
 fn main() -> std::process::ExitCode {

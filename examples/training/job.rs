@@ -30,8 +30,10 @@ pub struct Program {
     pub recipe: &'static str,
     /// How it is changed for the program's own text.
     pub rehearsal: Rehearsal,
-    /// How the text begins that the trained model writes.
+    /// How the texts begin that the trained model writes.
     pub prompt: &'static str,
+    /// Number of these texts.
+    pub sequences: usize,
 }
 
 /// A run with all that it needs.
@@ -165,16 +167,17 @@ impl Job<'_> {
         self.options.prompt.as_deref().unwrap_or(self.program.prompt)
     }
 
-    /// Opens the folder that was just saved and goes on from the prompt.
+    /// Opens the folder that was just saved and goes on from the prompt, as the folder says if it says how.
     fn write_text(&self, output: &Path) -> Result<(), Failure> {
         let pipeline = Pipeline::from_pretrained(output, &self.options.device()?)?;
-        let config = GenerationConfig {
-            do_sample: true,
-            top_k: 40,
-            temperature: 0.7,
+        let mut config = GenerationConfig {
+            num_return_sequences: self.program.sequences,
             seed: Some(self.options.seed),
             ..pipeline.generation_config().clone().with_max_length(50)
         };
+        if !config.do_sample {
+            config = GenerationConfig { do_sample: true, top_k: 40, temperature: 0.7, ..config };
+        }
         for generated in pipeline.generate(self.prompt(), &config)? {
             println!("{}", generated.text);
         }

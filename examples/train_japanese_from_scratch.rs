@@ -1,19 +1,20 @@
 //! `colorfulscoop/gpt2-small-ja` from the start: GPT-2 small is trained from scratch in Japanese.
 //!
-//! `cargo run --release --example train_japanese [-- --data FILES]`
+//! `cargo run --release --example train_japanese_from_scratch [-- --data FILES]`
 //!
 //! The recipe is `examples/recipes/japanese.toml`. Of the lines of the corpus the first are for
-//! validation, the next for a test at the end, the rest for training. The published model has a
-//! SentencePiece tokenizer; this program trains a byte-level BPE, unless it is given a tokenizer.
+//! validation, the next for a test at the end, the rest for training. A SentencePiece model is learned
+//! from the lines for training, unless the program is given a tokenizer.
 
 use std::path::PathBuf;
 
 use clap::Parser;
-use gpt2_core::tokenizer::{Tokenizer, TrainBpeOptions};
+use gpt2_core::tokenizer::{Tokenizer, TrainUnigramOptions};
 use gpt2_core::{Gpt2, Gpt2Config};
 use gpt2_examples::Failure;
 use gpt2_examples::training::{Job, JobOptions, Program, Rehearsal, documents};
 use gpt2_train::evaluate;
+use serde_json::{Map, json};
 
 const PROGRAM: Program = Program {
     language: "Japanese",
@@ -21,10 +22,11 @@ const PROGRAM: Program = Program {
     recipe: include_str!("recipes/japanese.toml"),
     rehearsal: Rehearsal { scale: 1.0, rates: 20.0, batch_size: 2 },
     prompt: "川は",
+    sequences: 3,
 };
 
-/// Tokens of the published vocabulary.
-const VOCAB_SIZE: usize = 32_000;
+/// Tokens of the published vocabulary, and of one that the text of this program is enough for.
+const VOCAB_SIZE: [usize; 2] = [32_000, 800];
 
 /// Lines for validation and for the test: as published, and of the text of this program.
 const HELD_OUT: [usize; 2] = [500_000, 12];
@@ -62,7 +64,7 @@ fn train(options: &Options) -> Result<(), Failure> {
         options: &options.job,
         model,
         tokenizer,
-        generation_config: None,
+        generation_config: Some(generation_config()),
         base_model: None,
         train,
         valid,
@@ -96,10 +98,22 @@ impl Options {
         if let Some(folder) = &self.tokenizer {
             return Ok(Tokenizer::from_folder(folder)?);
         }
-        // Id 0 is the padding, which the recipe leaves out of the loss.
-        let special_tokens = ["<pad>", "<|endoftext|>"].map(String::from).to_vec();
-        let options = TrainBpeOptions { special_tokens, ..self.job.tokenizer(VOCAB_SIZE) };
-        Ok(Tokenizer::train_bpe(train.iter().cloned(), &options)?)
+        let default = VOCAB_SIZE[usize::from(self.job.is_rehearsal())];
+        let options = TrainUnigramOptions {
+            vocab_size: self.job.vocab_size.unwrap_or(default),
+            // The recipe leaves the padding, id 0, out of the loss.
+            pad_id: 0,
+            unk_id: 1,
+            bos_id: 2,
+            eos_id: 3,
+            control_symbols: ["<cls>", "<sep>"].map(String::from).to_vec(),
+            input_sentence_size: 10_000_000,
+            // As in the author's notebook; the card says the opposite.
+            add_dummy_prefix: false,
+            seed: self.job.seed,
+            ..TrainUnigramOptions::default()
+        };
+        Ok(Tokenizer::train_unigram(train.iter().cloned(), &options)?)
     }
 
     fn model(&self, tokenizer: &Tokenizer) -> Result<Gpt2Config, Failure> {
@@ -118,4 +132,10 @@ impl Options {
             ..config
         })
     }
+}
+
+/// What `generate` does with the published model unless told otherwise.
+fn generation_config() -> Map<String, serde_json::Value> {
+    let defaults = [("do_sample", json!(true)), ("top_k", json!(50)), ("top_p", json!(0.95))];
+    defaults.map(|(name, value)| (name.to_string(), value)).into_iter().collect()
 }
