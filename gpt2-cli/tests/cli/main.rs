@@ -16,6 +16,7 @@ mod resume;
 mod sentencepiece;
 mod shipped_recipes;
 mod support;
+mod tokenizer;
 mod tokens;
 mod train;
 mod transfer;

@@ -309,4 +309,48 @@ mod tests {
         let error = Tokenizer::train_bpe(std::iter::empty(), &TrainBpeOptions::default());
         assert!(error.unwrap_err().to_string().contains("no text to train on"));
     }
+
+    /// A corpus, and what Hugging Face's trainer made of it; see `make.py` beside them.
+    const CORPUS: &str = include_str!("../../../../tests/fixtures/train/corpus.txt");
+    const FILES: [(&str, &str); 3] = [
+        ("vocab.json", include_str!("../../../../tests/fixtures/train/vocab.json")),
+        ("merges.txt", include_str!("../../../../tests/fixtures/train/merges.txt")),
+        ("tokenizer.json", include_str!("../../../../tests/fixtures/train/tokenizer.json")),
+    ];
+
+    #[test]
+    fn files_are_those_of_hugging_faces_trainer_to_the_byte() {
+        let special_tokens = ["<|endoftext|>", "<pad>"].map(str::to_string).to_vec();
+        let options = TrainBpeOptions { vocab_size: 500, special_tokens, ..Default::default() };
+        let lines = CORPUS.split_inclusive('\n').map(str::to_string);
+        let folder = tempfile::tempdir().unwrap();
+        Tokenizer::train_bpe(lines, &options).unwrap().save(folder.path()).unwrap();
+        for (name, expected) in FILES {
+            let found = std::fs::read_to_string(folder.path().join(name)).unwrap();
+            assert!(found == expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_hard_limit_refuses_too_little_text() {
+        let options = TrainBpeOptions { hard_vocab_limit: true, ..Default::default() };
+        let error = train(&options).unwrap_err().to_string();
+        assert!(error.contains("too small for a vocabulary of 50257"), "{error}");
+        let options = TrainBpeOptions { vocab_size: 300, min_frequency: 1, ..options };
+        assert_eq!(train(&options).unwrap().vocab_size(), 300);
+    }
+
+    #[test]
+    fn nothing_depends_on_batches_or_threads() {
+        let fingerprint = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let options =
+                TrainBpeOptions { vocab_size: 300, min_frequency: 1, ..Default::default() };
+            let mut trainer = BpeTrainer::new(options).unwrap();
+            pool.install(|| TEXTS.iter().for_each(|text| trainer.feed(&[text])));
+            trainer.train(&mut |_| {}).unwrap().fingerprint()
+        };
+        assert_eq!(fingerprint(1), small().fingerprint());
+        assert_eq!(fingerprint(4), small().fingerprint());
+    }
 }

@@ -4,16 +4,16 @@
 //! characters that becomes a composed one, without the sequences that shorter rules lead to the same end. The tables of
 //! Unicode are those of the `unicode-normalization` crate.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
-use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick, is_nfkd_quick};
 
 use super::darts::double_array;
 use super::options::Normalization;
 use crate::Result;
 
 /// From a sequence of characters to what it becomes.
-type Rules = BTreeMap<Vec<char>, Vec<char>>;
+type Rules = HashMap<Vec<char>, Vec<char>>;
 
 /// Becomes a space in `nmt_nfkc`.
 const SPACES: [u32; 15] = [
@@ -38,6 +38,9 @@ pub(super) fn charsmap(normalization: Normalization) -> Result<Vec<u8>> {
         Normalization::Nfkc => nfkc(),
         Normalization::NmtNfkc => nmt_nfkc(),
     };
+    // By characters is by bytes in UTF-8, as a trie wants its keys.
+    let mut rules: Vec<_> = rules.into_iter().collect();
+    rules.sort_unstable();
     let mut replacements: Vec<u8> = Vec::new();
     let mut places: HashMap<&Vec<char>, u32> = HashMap::new();
     let mut keys: Vec<(String, u32)> = Vec::with_capacity(rules.len());
@@ -50,7 +53,6 @@ pub(super) fn charsmap(normalization: Normalization) -> Result<Vec<u8>> {
         });
         keys.push((from.iter().collect(), place));
     }
-    // By characters is by bytes in UTF-8, so they are sorted.
     let trie = double_array(&keys)?;
     let size = (trie.len() as u32).to_le_bytes();
     Ok([size.as_slice(), &trie, &replacements].concat())
@@ -70,15 +72,16 @@ fn nmt_nfkc() -> Rules {
 fn nfkc() -> Rules {
     let mut rules = Rules::new();
     let mut decomposed: BTreeSet<Vec<char>> = BTreeSet::new();
-    // What becomes one character, by that character.
+    // What becomes one other character, by that character.
     let mut alike: HashMap<char, Vec<char>> = HashMap::new();
-    for c in ('\u{1}'..=char::MAX).filter(|&c| is_character(c)) {
+    for c in ('\u{1}'..=char::MAX).filter(|&c| is_character(c) && changes(c)) {
         let composed: Vec<char> = std::iter::once(c).nfkc().collect();
         if composed != [c] {
             rules.insert(vec![c], composed);
         }
         let apart: Vec<char> = std::iter::once(c).nfkd().collect();
         match apart.as_slice() {
+            [one] if *one == c => {}
             [one] => alike.entry(*one).or_default().push(c),
             _ => {
                 decomposed.insert(apart);
@@ -102,15 +105,21 @@ fn is_character(c: char) -> bool {
     code & 0xFFFE != 0xFFFE && !(0xFDD0..=0xFDEF).contains(&code)
 }
 
+/// Whether a character may be another in one of the forms: almost none is.
+fn changes(c: char) -> bool {
+    let is_form = |answer: IsNormalized| answer == IsNormalized::Yes;
+    !(is_form(is_nfkc_quick(std::iter::once(c))) && is_form(is_nfkd_quick(std::iter::once(c))))
+}
+
 /// All sequences in which each character may be another that becomes it.
 fn sequences(apart: &[char], alike: &HashMap<char, Vec<char>>) -> Vec<Vec<char>> {
     let mut sequences = vec![Vec::new()];
     for c in apart {
         let others = alike.get(c).map(Vec::as_slice).unwrap_or_default();
-        sequences = sequences
-            .iter()
-            .flat_map(|sequence| others.iter().map(move |&other| [sequence, &[other][..]].concat()))
-            .collect();
+        let longer = |sequence: &Vec<char>| -> Vec<Vec<char>> {
+            [&[*c], others].concat().iter().map(|&c| [sequence, &[c][..]].concat()).collect()
+        };
+        sequences = sequences.iter().flat_map(longer).collect();
     }
     sequences
 }
@@ -181,6 +190,22 @@ mod tests {
             let text = c.to_string();
             assert_eq!(normalize(&text), text.nfkc().collect::<String>(), "{c:?}");
         }
+    }
+
+    #[test]
+    fn the_rules_are_those_that_googles_library_comes_with() {
+        let mut rules: Vec<(String, String)> = nmt_nfkc()
+            .into_iter()
+            .map(|(from, to)| (from.into_iter().collect(), to.into_iter().collect()))
+            .collect();
+        rules.sort();
+        let mut hash = xxhash_rust::xxh3::Xxh3::new();
+        for (from, to) in &rules {
+            hash.update(format!("{from}\0{to}\0").as_bytes());
+        }
+        // Of sentencepiece 0.2.3, as `tests/fixtures/train/make.py` prints them.
+        assert_eq!(rules.len(), 225_276);
+        assert_eq!(format!("{:032x}", hash.digest128()), "9cae80e3d821f56ff2a211c7088f3d45");
     }
 
     #[test]

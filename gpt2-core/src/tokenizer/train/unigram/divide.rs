@@ -4,6 +4,7 @@
 //! one that no piece crosses: a space, a change of script, a symbol, a character that is unknown. So learning from the
 //! distinct parts gives the same probabilities as learning from the sentences, and there are far fewer of them.
 
+use aho_corasick::{AhoCorasick, MatchKind};
 use unicode_script::{Script, UnicodeScript};
 
 use super::options::{MetaPieces, RESERVED, SPACE, TrainUnigramOptions};
@@ -30,7 +31,8 @@ pub(super) struct Divider {
     split_by_number: bool,
     split_digits: bool,
     max_length: usize,
-    symbols: Vec<String>,
+    /// Finds symbols, the longest of those that begin in one place.
+    symbols: Option<AhoCorasick>,
 }
 
 impl Divider {
@@ -41,25 +43,22 @@ impl Divider {
             split_by_number: options.split_by_number,
             split_digits: options.split_digits,
             max_length: options.max_sentencepiece_length,
-            symbols: meta_pieces.values().map(|piece| piece.text.clone()).collect(),
+            // Building fails for more symbols than ids can name, which were refused before.
+            symbols: AhoCorasick::builder()
+                .match_kind(MatchKind::LeftmostLongest)
+                .build(meta_pieces.values().map(|piece| &piece.text))
+                .ok(),
         }
     }
 
     /// Adds the parts of a sentence.
     pub fn divide(&self, sentence: &str, table: &mut WordTable) {
-        let mut rest = sentence;
-        while let Some((at, length)) = self.next_symbol(rest) {
-            self.divide_text(&rest[..at], table);
-            rest = &rest[at + length..];
+        let mut start = 0;
+        for symbol in self.symbols.iter().flat_map(|symbols| symbols.find_iter(sentence)) {
+            self.divide_text(&sentence[start..symbol.start()], table);
+            start = symbol.end();
         }
-        self.divide_text(rest, table);
-    }
-
-    /// Where the first symbol is, the longest of those that begin there.
-    fn next_symbol(&self, text: &str) -> Option<(usize, usize)> {
-        let found =
-            self.symbols.iter().filter_map(|symbol| Some((text.find(symbol)?, symbol.len())));
-        found.min_by_key(|&(at, length)| (at, std::cmp::Reverse(length)))
+        self.divide_text(&sentence[start..], table);
     }
 
     fn divide_text(&self, text: &str, table: &mut WordTable) {

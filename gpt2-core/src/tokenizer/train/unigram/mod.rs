@@ -10,6 +10,8 @@ mod options;
 mod pieces;
 mod seed;
 mod segments;
+#[cfg(test)]
+mod tests;
 
 use prost::Message;
 use rand::{Rng, SeedableRng};
