@@ -19,3 +19,4 @@ mod tokens;
 mod train;
 mod transfer;
 mod usage;
+mod wiki;
