@@ -21,3 +21,4 @@ mod tokens;
 mod train;
 mod transfer;
 mod usage;
+mod wiki;

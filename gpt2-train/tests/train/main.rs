@@ -15,3 +15,4 @@ mod support;
 mod tensorboard;
 mod trainer;
 mod transfer;
+mod wiki;

@@ -17,7 +17,9 @@ pub fn read_header(path: &Path, bytes: &[u8]) -> Result<Site> {
     let fault = |offset: u64, reason: String| Error::dump(path, offset, true, reason);
     let text = str::from_utf8(bytes)
         .map_err(|error| fault(error.valid_up_to() as u64, "the text is not UTF-8".to_string()))?;
-    let mut reader = Reader::from_str(text);
+    let mark = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+    let fault = |offset: u64, reason: String| fault(offset + mark as u64, reason);
+    let mut reader = Reader::from_str(&text[mark..]);
     let mut is_wiki = false;
     let mut main_page = String::new();
     let mut namespaces = Vec::new();

@@ -116,7 +116,8 @@ fn the_last_of_several_revisions_counts() {
         revision("lama"),
         revision("baru")
     );
-    assert_eq!(read(xml).unwrap().0, [(5, "baru".to_string())]);
+    assert_eq!(read(&xml).unwrap().0, [(5, "baru".to_string())]);
+    assert_eq!(read(format!("\u{feff}{xml}")).unwrap().0, [(5, "baru".to_string())]);
 }
 
 /// A dump in streams as `multistream` has them: the head, pages a few at a time, and the end.

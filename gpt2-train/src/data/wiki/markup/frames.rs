@@ -87,7 +87,7 @@ impl Frames {
         Some(frame)
     }
 
-    /// Index of the innermost thing of a kind, where nothing stands before it that stays closed for this search.
+    /// Index of the innermost thing that `is_it`, unless one that `blocks` the view is inside of it.
     pub fn find(
         &self,
         is_it: impl Fn(&Frame) -> bool,

@@ -4,6 +4,9 @@
 //! closes is looked at in the buffer, where its content already is prose, and is cut off, replaced or left. What
 //! never closes is left as text, as MediaWiki does it. A second pass ([`tidy`]) makes paragraphs of the buffer's lines.
 //!
+//! No parser of others is used: the one that there is, `parse_wiki_text`, takes exponential time on templates that are not
+//! closed, which its successor answers with a time limit, and it needs a description of the wiki that a dump does not have.
+//!
 //! Both passes take time proportional to the text, whatever is in it: nothing is parsed twice, the list of what is
 //! open is bounded, and a search for an end that is not there is made once.
 
@@ -209,5 +212,7 @@ impl Stripper<'_> {
     }
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use super::Stripper;
 use super::frames::{Bar, Frame, Kind};
+use super::languages::is_language;
 use super::marks;
 use super::rules::Rule;
 
@@ -66,7 +67,7 @@ impl Stripper<'_> {
             }
             Rule::Label => match self.named("lt").or(self.named("label")) {
                 Some((from, to)) => self.keep(start, from, to),
-                None => self.keep_argument(start, 1),
+                None => self.keep_argument(start, if self.begins_with_language() { 2 } else { 1 }),
             },
             Rule::Quotation => {
                 let quoted = self.named("text").or(self.named("quote")).or(self.named("1"));
@@ -87,6 +88,11 @@ impl Stripper<'_> {
                 self.replace(start, &text);
             }
         }
+    }
+
+    /// Whether the first argument of the innermost template is the code of a language, as in `{{ill|en|Title}}`.
+    fn begins_with_language(&self) -> bool {
+        self.positional(1).is_some_and(|(from, to)| is_language(self.out[from..to].trim()))
     }
 
     /// Leaves an argument of the innermost template, by number.

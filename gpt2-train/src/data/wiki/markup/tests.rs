@@ -105,7 +105,10 @@ fn templates_that_carry_text_are_that_text() {
             "Menara Tokyo (東京タワー, Tōkyō tawā)",
         ),
         ("'''山田'''（{{読み仮名|山田|やまだ}}）", "山田（山田（やまだ））"),
-        ("{{仮リンク|町|en|Town|label=小さな町}}と{{仮リンク|村|en|Village}}", "小さな町と村"),
+        (
+            "{{仮リンク|町|en|Town|label=小さな町}}と{{仮リンク|村|en|Village}}{{ill|en|Desa}}",
+            "小さな町と村Desa",
+        ),
         (
             "{{convert|5|km|mi}}, {{convert|5|to|10|km|mi}}, {{cvt|6|ft|2|in|m}}, {{convert|3|m|0}}",
             "5 km, 5 to 10 km, 6 ft 2 in, 3 m",
