@@ -10,7 +10,8 @@ use gpt2_train::data::{Manifest, TokenizeOptions, TokenizeProgress, find_files, 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
-use super::corpus::{DocumentSeparator, SplitArgs};
+use super::clean::{self, CleanArgs};
+use super::corpus::{DocumentSeparator, EncodingArgs, SplitArgs};
 use super::{Failure, Outcome, check_output};
 use crate::args::Global;
 use crate::output;
@@ -20,6 +21,8 @@ use crate::output;
 pub enum DataCommand {
     /// Turn texts of any size into a folder of token ids that `gpt2 train --data` reads
     Tokenize(TokenizeArgs),
+    /// Normalize texts, drop short and repeated ones, divide them into sentences
+    Clean(CleanArgs),
 }
 
 /// Options of `gpt2 data tokenize`.
@@ -35,6 +38,9 @@ pub struct TokenizeArgs {
     /// Folder to write; the same command goes on where it was interrupted
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
+    /// How bytes become text.
+    #[command(flatten)]
+    encoding: EncodingArgs,
     /// What stands between documents [default: eos, if the tokenizer has one]
     #[arg(long, value_enum, value_name = "WHAT")]
     document_separator: Option<DocumentSeparator>,
@@ -54,8 +60,10 @@ pub struct TokenizeArgs {
 
 /// Does what is asked for.
 pub fn run(command: &DataCommand, global: &Global) -> Outcome {
-    let DataCommand::Tokenize(args) = command;
-    tokenize(args, global)
+    match command {
+        DataCommand::Tokenize(args) => tokenize(args, global),
+        DataCommand::Clean(args) => clean::run(args, global),
+    }
 }
 
 fn tokenize(args: &TokenizeArgs, global: &Global) -> Outcome {
@@ -69,6 +77,7 @@ fn tokenize(args: &TokenizeArgs, global: &Global) -> Outcome {
         separator: DocumentSeparator::id(args.document_separator, Some(&tokenizer))?,
         split: args.split.by(args.seed),
         shard_tokens: args.shard_tokens,
+        encoding_errors: args.encoding.encoding_errors,
         overwrite: args.overwrite,
         ..TokenizeOptions::default()
     };
@@ -81,7 +90,7 @@ fn tokenize(args: &TokenizeArgs, global: &Global) -> Outcome {
 }
 
 /// A bar on standard error, where that is a terminal.
-fn bar(files: &[PathBuf], global: &Global) -> Result<ProgressBar, Failure> {
+pub fn bar(files: &[PathBuf], global: &Global) -> Result<ProgressBar, Failure> {
     if global.quiet {
         return Ok(ProgressBar::hidden());
     }
