@@ -45,6 +45,20 @@ pub enum Error {
         /// What was found and what was expected.
         reason: String,
     },
+    /// A text has bytes that are not UTF-8.
+    #[error(
+        "{path}, line {line}: byte {offset} of the file is not UTF-8; expected UTF-8, or --encoding-errors replace, which \
+         reads U+FFFD there",
+        path = path.display()
+    )]
+    Encoding {
+        /// The file.
+        path: PathBuf,
+        /// Line, counted from 1.
+        line: usize,
+        /// Number of bytes of the file before the first that is wrong.
+        offset: u64,
+    },
     /// The data as a whole cannot be trained on.
     #[error("the {set} data: {reason}")]
     Dataset {

@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 use gpt2_core::Gpt2Config;
 use gpt2_core::tokenizer::Tokenizer;
 use gpt2_train::data::{
-    Document, ShardFolder, Split, SplitBy, Splits, TextUnit, block_size, blocks, find_files,
-    read_corpus,
+    Document, EncodingErrors, ShardFolder, Split, SplitBy, Splits, TextOptions, TextUnit,
+    block_size, blocks, find_files, read_corpus,
 };
 use gpt2_train::{Dataset, Example};
 use rayon::prelude::*;
@@ -36,6 +36,21 @@ impl DocumentSeparator {
             }
             Some(Self::Eos) => Ok(eos),
         }
+    }
+}
+
+/// How bytes become text.
+#[derive(Debug, Clone, Args)]
+pub struct EncodingArgs {
+    /// What is done with bytes that are not UTF-8
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub encoding_errors: EncodingErrors,
+}
+
+impl EncodingArgs {
+    /// How files are read, of which each document is such a unit.
+    pub fn of(&self, unit: TextUnit) -> TextOptions {
+        TextOptions { unit, encoding_errors: self.encoding_errors }
     }
 }
 
@@ -86,6 +101,9 @@ pub struct DataArgs {
     /// How documents are held out.
     #[command(flatten)]
     pub split: SplitArgs,
+    /// How bytes become text.
+    #[command(flatten)]
+    pub encoding: EncodingArgs,
     /// What stands between documents [default: eos, if the tokenizer has one]
     #[arg(long, value_enum, value_name = "WHAT")]
     pub document_separator: Option<DocumentSeparator>,
@@ -141,7 +159,8 @@ impl DataArgs {
             None => {
                 let by = self.split.by(seed);
                 let files = find_files(&self.data)?;
-                let documents = read_corpus(&files, TextUnit::Paragraph, by, config)?;
+                let options = self.encoding.of(TextUnit::Paragraph);
+                let documents = read_corpus(&files, options, by, config)?;
                 self.of_documents(documents, by, &model)?
             }
         };
@@ -158,8 +177,8 @@ impl DataArgs {
             return self.of_shards(&folder, Split::Valid, from, model);
         }
         let files = find_files(&self.valid_data)?;
-        let by = SplitBy::Nothing;
-        let documents = read_corpus(&files, TextUnit::Paragraph, by, model.config)?.train;
+        let (options, by) = (self.encoding.of(TextUnit::Paragraph), SplitBy::Nothing);
+        let documents = read_corpus(&files, options, by, model.config)?.train;
         self.of_part(Split::Valid, documents, model)
     }
 

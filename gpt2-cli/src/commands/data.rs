@@ -10,7 +10,8 @@ use gpt2_train::data::{Manifest, TokenizeOptions, TokenizeProgress, find_files, 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
-use super::corpus::{DocumentSeparator, SplitArgs};
+use super::clean::{self, CleanArgs};
+use super::corpus::{DocumentSeparator, EncodingArgs, SplitArgs};
 use super::wiki::{self, WikiArgs};
 use super::{Failure, Outcome, check_output};
 use crate::args::Global;
@@ -23,6 +24,8 @@ pub enum DataCommand {
     Tokenize(TokenizeArgs),
     /// Turn dumps of Wikipedia into files of prose
     Wiki(WikiArgs),
+    /// Normalize texts, drop short and repeated ones, divide them into sentences
+    Clean(CleanArgs),
 }
 
 /// Options of `gpt2 data tokenize`.
@@ -38,6 +41,9 @@ pub struct TokenizeArgs {
     /// Folder to write; the same command goes on where it was interrupted
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
+    /// How bytes become text.
+    #[command(flatten)]
+    encoding: EncodingArgs,
     /// What stands between documents [default: eos, if the tokenizer has one]
     #[arg(long, value_enum, value_name = "WHAT")]
     document_separator: Option<DocumentSeparator>,
@@ -60,6 +66,7 @@ pub fn run(command: &DataCommand, global: &Global) -> Outcome {
     match command {
         DataCommand::Tokenize(args) => tokenize(args, global),
         DataCommand::Wiki(args) => wiki::run(args, global),
+        DataCommand::Clean(args) => clean::run(args, global),
     }
 }
 
@@ -74,6 +81,7 @@ fn tokenize(args: &TokenizeArgs, global: &Global) -> Outcome {
         separator: DocumentSeparator::id(args.document_separator, Some(&tokenizer))?,
         split: args.split.by(args.seed),
         shard_tokens: args.shard_tokens,
+        encoding_errors: args.encoding.encoding_errors,
         overwrite: args.overwrite,
         ..TokenizeOptions::default()
     };
@@ -86,7 +94,7 @@ fn tokenize(args: &TokenizeArgs, global: &Global) -> Outcome {
 }
 
 /// A bar on standard error, where that is a terminal.
-fn bar(files: &[PathBuf], global: &Global) -> Result<ProgressBar, Failure> {
+pub fn bar(files: &[PathBuf], global: &Global) -> Result<ProgressBar, Failure> {
     if global.quiet {
         return Ok(ProgressBar::hidden());
     }

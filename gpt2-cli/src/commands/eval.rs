@@ -11,7 +11,7 @@ use gpt2_train::{Dataset, Error, Evaluation, evaluate};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::corpus::{
-    DocumentSeparator, Model, have_text, made_before, shard_folder, shards, tokenize,
+    DocumentSeparator, EncodingArgs, Model, have_text, made_before, shard_folder, shards, tokenize,
 };
 use super::load::LoadArgs;
 use super::{Failure, Outcome, tokenizer_for};
@@ -30,6 +30,8 @@ pub struct EvalArgs {
     /// Part of a folder made by `gpt2 data tokenize` [default: the only one]
     #[arg(long, value_enum, value_name = "PART")]
     split: Option<Part>,
+    #[command(flatten)]
+    encoding: EncodingArgs,
     /// What stands between documents [default: eos, if the tokenizer has one]
     #[arg(long, value_enum, value_name = "WHAT")]
     document_separator: Option<DocumentSeparator>,
@@ -91,7 +93,8 @@ fn dataset(args: &EvalArgs, folder: &ModelFolder) -> Result<Dataset, Failure> {
         return Err("`split` is for folders made by `gpt2 data tokenize`".into());
     }
     let files = find_files(&args.data)?;
-    let documents = read_corpus(&files, TextUnit::File, SplitBy::Nothing, config)?.train;
+    let options = args.encoding.of(TextUnit::File);
+    let documents = read_corpus(&files, options, SplitBy::Nothing, config)?.train;
     let tokenizer = tokenizer_for(folder, have_text(&documents))?;
     let tokenized = tokenize(documents, tokenizer.as_ref())?;
     let separator = DocumentSeparator::id(args.document_separator, tokenizer.as_ref())?;

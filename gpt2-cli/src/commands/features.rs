@@ -8,6 +8,7 @@ use gpt2_core::tokenizer::Tokenizer;
 use gpt2_infer::{FeatureOptions, Features, Pooling, features};
 use serde::Serialize;
 
+use super::corpus::EncodingArgs;
 use super::load::LoadArgs;
 use super::prompts::{PromptArgs, encode, have_text};
 use super::{Outcome, tokenizer_for};
@@ -24,6 +25,8 @@ pub struct FeaturesArgs {
     model: PathBuf,
     #[command(flatten)]
     prompts: PromptArgs,
+    #[command(flatten)]
+    encoding: EncodingArgs,
     /// Hidden state, as a Python index: 0 is the embeddings, -1 the last one
     #[arg(long, value_name = "N", default_value_t = -1)]
     layer: isize,
@@ -54,7 +57,7 @@ struct Line<'a> {
 /// The hidden states of every prompt.
 pub fn run(args: &FeaturesArgs, global: &Global) -> Outcome {
     let folder = global.open(&args.model)?;
-    let prompts = args.prompts.read()?;
+    let prompts = args.prompts.read(args.encoding.encoding_errors)?;
     let tokenizer = tokenizer_for(&folder, have_text(&prompts))?;
     let ids = encode(&prompts, tokenizer.as_ref())?;
     let pooling = match args.pool {

@@ -8,6 +8,7 @@ use gpt2_core::{Error, ModelFolder};
 use gpt2_infer::{GenerationConfig, Generator, Sequence};
 use serde_json::{Value, json};
 
+use super::corpus::EncodingArgs;
 use super::generation::GenerationArgs;
 use super::load::LoadArgs;
 use super::prompts::{Prompt, PromptArgs, encode, have_text};
@@ -22,6 +23,8 @@ pub struct GenerateArgs {
     model: PathBuf,
     #[command(flatten)]
     prompts: PromptArgs,
+    #[command(flatten)]
+    encoding: EncodingArgs,
     /// Write the text as it is made (one prompt, one sequence)
     #[arg(long, conflicts_with = "json")]
     stream: bool,
@@ -43,7 +46,7 @@ pub struct GenerateArgs {
 /// Continues every prompt.
 pub fn run(args: &GenerateArgs, global: &Global) -> Outcome {
     let folder = global.open(&args.model)?;
-    let prompts = args.prompts.read()?;
+    let prompts = args.prompts.read(args.encoding.encoding_errors)?;
     let config = options(args, &folder)?;
     let texts = have_text(&prompts) || args.stream || !config.stop_strings.is_empty();
     let tokenizer = tokenizer_for(&folder, texts)?;

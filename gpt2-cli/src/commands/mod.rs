@@ -1,6 +1,7 @@
 //! One command a file.
 
 pub mod bench;
+mod clean;
 pub mod convert;
 mod corpus;
 pub mod data;
@@ -11,6 +12,7 @@ pub mod forward;
 pub mod generate;
 mod generation;
 pub mod info;
+mod lines;
 mod load;
 pub mod lr_find;
 pub mod next;

@@ -1,13 +1,16 @@
 //! Prompts, as text or token ids, and the tokenizer that they need.
 
-use std::fs;
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use gpt2_core::tokenizer::Tokenizer;
+use gpt2_train::data::EncodingErrors;
 use serde::Deserialize;
 
 use super::Failure;
+use super::lines::TextLines;
 
 /// Where the prompts are.
 #[derive(Debug, Args)]
@@ -42,9 +45,9 @@ pub enum Prompt {
 
 impl PromptArgs {
     /// All prompts, whatever option they came by.
-    pub fn read(&self) -> Result<Vec<Prompt>, Failure> {
+    pub fn read(&self, encoding_errors: EncodingErrors) -> Result<Vec<Prompt>, Failure> {
         if let Some(path) = &self.prompts {
-            return read_prompts(path);
+            return read_prompts(path, encoding_errors);
         }
         if !self.prompt_ids.is_empty() {
             return Ok(vec![Prompt::Ids { prompt_ids: self.prompt_ids.clone() }]);
@@ -53,19 +56,18 @@ impl PromptArgs {
     }
 }
 
-fn read_prompts(path: &Path) -> Result<Vec<Prompt>, Failure> {
+fn read_prompts(path: &Path, encoding_errors: EncodingErrors) -> Result<Vec<Prompt>, Failure> {
     let place = path.display();
-    let text =
-        fs::read_to_string(path).map_err(|error| format!("{place}: cannot read: {error}"))?;
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let prompts: Vec<Prompt> = lines
-        .map(|(index, line)| {
-            serde_json::from_str(line).map_err(|_| {
-                let expected = r#"{"prompt": ".."} or {"prompt_ids": [..]}"#;
-                format!("{place}, line {}: expected {expected}", index + 1)
-            })
-        })
-        .collect::<Result<_, String>>()?;
+    let file = File::open(path).map_err(|error| format!("{place}: cannot read: {error}"))?;
+    let mut lines = TextLines::new(path, BufReader::new(file), encoding_errors);
+    let mut prompts = Vec::new();
+    while let Some((number, line)) = lines.next()? {
+        let prompt = serde_json::from_str(&line).map_err(|_| {
+            let expected = r#"{"prompt": ".."} or {"prompt_ids": [..]}"#;
+            format!("{place}, line {number}: expected {expected}")
+        })?;
+        prompts.push(prompt);
+    }
     if prompts.is_empty() {
         return Err(format!("{place}: there is no prompt in this file").into());
     }

@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use gpt2_core::tokenizer::Tokenizer;
+use gpt2_train::data::EncodingErrors;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::corpus::EncodingArgs;
+use super::lines::TextLines;
 use super::{Failure, Outcome};
 use crate::args::Global;
 use crate::output;
@@ -21,6 +24,8 @@ pub struct EncodeArgs {
     /// A JSON string on each line; `-` is standard input
     #[arg(long, value_name = "F.jsonl", default_value = "-")]
     input: PathBuf,
+    #[command(flatten)]
+    encoding: EncodingArgs,
 }
 
 /// Options of `gpt2 decode`.
@@ -39,7 +44,8 @@ pub struct DecodeArgs {
 /// Strings to ids, line by line.
 pub fn encode(args: &EncodeArgs, global: &Global) -> Outcome {
     let tokenizer = tokenizer(&args.model, global)?;
-    each_line(&args.input, "a JSON string", |text: String| {
+    let errors = args.encoding.encoding_errors;
+    each_line(&args.input, errors, "a JSON string", |text: String| {
         let encoding = tokenizer.encode(&text)?;
         if global.json {
             output::json(&json!({ "ids": encoding.ids, "offsets": encoding.offsets }))?;
@@ -54,7 +60,8 @@ pub fn encode(args: &EncodeArgs, global: &Global) -> Outcome {
 /// Ids to strings, line by line.
 pub fn decode(args: &DecodeArgs, global: &Global) -> Outcome {
     let tokenizer = tokenizer(&args.model, global)?;
-    each_line(&args.input, "a JSON list of token ids", |ids: Vec<u32>| {
+    let errors = EncodingErrors::Strict;
+    each_line(&args.input, errors, "a JSON list of token ids", |ids: Vec<u32>| {
         let text = tokenizer.decode(&ids, args.skip_special_tokens)?;
         if global.json {
             output::json(&text)?
@@ -77,6 +84,7 @@ fn tokenizer(model: &Path, global: &Global) -> Result<Tokenizer, Failure> {
 /// Parses every line of a file and hands it on; an error names the line.
 fn each_line<T: DeserializeOwned>(
     path: &Path,
+    encoding_errors: EncodingErrors,
     expected: &str,
     mut use_value: impl FnMut(T) -> Outcome,
 ) -> Outcome {
@@ -89,17 +97,14 @@ fn each_line<T: DeserializeOwned>(
         }
     };
     let name = match path.to_str() {
-        Some("-") => "standard input".to_string(),
-        _ => path.display().to_string(),
+        Some("-") => Path::new("standard input"),
+        _ => path,
     };
-    for (index, line) in reader.lines().enumerate() {
-        let place = || format!("{name}, line {}", index + 1);
-        let line = line.map_err(|error| format!("{}: cannot read: {error}", place()))?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let value = serde_json::from_str(&line)
-            .map_err(|error| format!("{}: expected {expected}: {error}", place()))?;
+    let mut lines = TextLines::new(name, reader, encoding_errors);
+    while let Some((number, line)) = lines.next()? {
+        let value = serde_json::from_str(&line).map_err(|error| {
+            format!("{}, line {number}: expected {expected}: {error}", name.display())
+        })?;
         use_value(value)?;
     }
     Ok(())

@@ -77,7 +77,7 @@ fn bad_data_is_named_by_file_and_place() {
     let (place, folder) = (Place::new(), model("bbpe-trained"));
     for (name, content, part) in [
         ("empty.txt", &b""[..], "there is no text in this file"),
-        ("bad.txt", b"a\n\xff\n", "bad.txt, line 2: the line is not UTF-8"),
+        ("bad.txt", b"a\n\xff\n", "bad.txt, line 2: byte 2 of the file is not UTF-8"),
         ("text.jsonl", b"{\"text\": 3}\n", "text.jsonl, line 1: not a JSON record"),
         ("keys.jsonl", b"{\"title\": \"a\"}\n", "keys.jsonl, line 1: expected a `text`"),
         ("minus.jsonl", b"{\"input_ids\": [1, -2]}\n", "minus.jsonl, line 1"),

@@ -2,6 +2,7 @@
 
 mod bad;
 mod bench;
+mod clean;
 mod convert;
 mod data;
 mod eval;

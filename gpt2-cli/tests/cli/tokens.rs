@@ -67,7 +67,7 @@ fn a_bad_line_is_named() {
     for (command, input, part) in [
         ("encode", &b"\"a\"\nabc\n"[..], "standard input, line 2: expected a JSON string"),
         ("encode", b"3\n", "line 1: expected a JSON string"),
-        ("encode", b"\"\xff\"\n", "line 1: cannot read"),
+        ("encode", b"\"\xff\"\n", "line 1: byte 1 of the file is not UTF-8"),
         ("decode", b"[1]\n\n[1, -2]\n", "line 3: expected a JSON list of token ids"),
         ("decode", b"\"a\"\n", "line 1: expected a JSON list of token ids"),
         ("decode", b"[99999999999]\n", "line 1: expected a JSON list of token ids"),

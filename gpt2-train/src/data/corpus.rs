@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use gpt2_core::Gpt2Config;
 use serde::{Deserialize, Serialize};
 
-use super::document::{Document, DocumentReader, Piece, TextUnit};
+use super::document::{Document, DocumentReader, Piece, TextOptions};
 use super::split::{Split, SplitBy, Splits, split};
 use crate::{Error, Result};
 
@@ -19,12 +19,12 @@ use crate::{Error, Result};
 /// divided so.
 pub fn read_corpus(
     files: &[PathBuf],
-    unit: TextUnit,
+    options: impl Into<TextOptions>,
     split_by: SplitBy,
     config: &Gpt2Config,
 ) -> Result<Splits<Vec<Document>>> {
     let mut documents = Splits::<Vec<Document>>::default();
-    let mut reader = CorpusReader::new(files, unit, split_by);
+    let mut reader = CorpusReader::new(files, options.into(), split_by);
     while let Some((split, piece)) = reader.next(usize::MAX)? {
         let document = piece.into_document();
         if let Document::Tokens(record) = &document {
@@ -78,7 +78,7 @@ pub(super) struct Place {
 /// The documents of several files, each with the part that its lines belong to.
 pub(super) struct CorpusReader<'a> {
     files: &'a [PathBuf],
-    unit: TextUnit,
+    options: TextOptions,
     split_by: SplitBy,
     /// Where the current file begins, or where to go on in it.
     place: Place,
@@ -88,8 +88,8 @@ pub(super) struct CorpusReader<'a> {
 }
 
 impl<'a> CorpusReader<'a> {
-    pub fn new(files: &'a [PathBuf], unit: TextUnit, split_by: SplitBy) -> Self {
-        Self { files, unit, split_by, place: Place::default(), reader: None, known: &[] }
+    pub fn new(files: &'a [PathBuf], options: TextOptions, split_by: SplitBy) -> Self {
+        Self { files, options, split_by, place: Place::default(), reader: None, known: &[] }
     }
 
     /// Goes on where another reader was, in files that must not have changed since `known`.
@@ -111,7 +111,7 @@ impl<'a> CorpusReader<'a> {
                 Some(reader) => reader,
                 empty => {
                     let Place { offset, line, open, .. } = self.place.clone();
-                    empty.insert(DocumentReader::open_at(path, self.unit, offset, line, open)?)
+                    empty.insert(DocumentReader::open_at(path, self.options, offset, line, open)?)
                 }
             };
             if let Some(piece) = reader.next(most_bytes, last_line)? {
@@ -191,6 +191,7 @@ impl<'a> CorpusReader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::TextUnit;
 
     /// Texts of each part, of two files that are ten lines together.
     fn read(split_by: SplitBy) -> Result<[Vec<String>; 3]> {
@@ -238,13 +239,13 @@ mod tests {
         std::fs::write(&files[0], "one\ntwo\nthree\nfour\nfive\n").unwrap();
         let by = SplitBy::Lines { valid: 2, test: 2 };
         for most_bytes in [1, 5, 100] {
-            let mut reader = CorpusReader::new(&files, TextUnit::Paragraph, by);
+            let mut reader = CorpusReader::new(&files, TextOptions::default(), by);
             let mut texts = Splits::<String>::default();
             let mut ends = Vec::new();
             loop {
                 // Each piece by a reader of its own, which goes on where the last one was.
-                reader =
-                    CorpusReader::new(&files, TextUnit::Paragraph, by).resume(reader.place(), &[]);
+                reader = CorpusReader::new(&files, TextOptions::default(), by)
+                    .resume(reader.place(), &[]);
                 let Some((split, piece)) = reader.next(most_bytes).unwrap() else { break };
                 ends.extend(piece.ends.then_some(split));
                 let Document::Text(text) = piece.document else { panic!("no text") };

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Example;
+use super::encoding::EncodingErrors;
 use super::lines::LineReader;
 use crate::{Error, Result};
 
@@ -18,13 +19,32 @@ pub enum Document {
 }
 
 /// What a document of a file that is not `.jsonl` is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum TextUnit {
     /// What stands between blank lines, without white space at its end.
     #[default]
     Paragraph,
+    /// A line, without white space at its end; blank ones are none.
+    Line,
     /// The whole file as it is, blank lines and all.
     File,
+}
+
+/// How text files are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TextOptions {
+    /// What a document is, where a file does not say so.
+    pub unit: TextUnit,
+    /// What is done with bytes that are not UTF-8.
+    pub encoding_errors: EncodingErrors,
+}
+
+impl From<TextUnit> for TextOptions {
+    /// Such documents, of UTF-8 alone.
+    fn from(unit: TextUnit) -> Self {
+        Self { unit, ..Self::default() }
+    }
 }
 
 /// A line of a `.jsonl` file; other keys are allowed and not read.
@@ -41,10 +61,11 @@ struct Record {
 /// - anything else: UTF-8 text, in which blank lines separate documents.
 ///
 /// # Errors
-/// [`Error::Io`] for a file that cannot be read; [`Error::Data`] naming the line that is not
-/// UTF-8, not JSON or holds neither kind of record; [`Error::Data`] for a file without documents.
+/// [`Error::Io`] for a file that cannot be read; [`Error::Encoding`] for one that is not UTF-8;
+/// [`Error::Data`] naming the line that is not JSON or holds neither kind of record;
+/// [`Error::Data`] for a file without documents.
 pub fn read_documents(path: impl AsRef<Path>) -> Result<Vec<Document>> {
-    let mut reader = DocumentReader::open(path.as_ref(), TextUnit::Paragraph)?;
+    let mut reader = DocumentReader::open(path.as_ref(), TextOptions::default())?;
     let mut documents = Vec::new();
     while let Some(piece) = reader.next(usize::MAX, usize::MAX)? {
         documents.push(piece.into_document());
@@ -112,31 +133,40 @@ pub(super) struct DocumentReader {
     open: String,
     /// Whether an earlier part of that document has been given.
     begun: bool,
+    /// Line on which the document began that was given last.
+    first_line: usize,
     /// Documents that ended.
     documents: usize,
 }
 
 impl DocumentReader {
-    pub fn open(path: &Path, unit: TextUnit) -> Result<Self> {
-        Self::open_at(path, unit, 0, 0, None)
+    pub fn open(path: &Path, options: TextOptions) -> Result<Self> {
+        Self::open_at(path, options, 0, 0, None)
     }
 
     /// Goes on where another reader was: behind the first lines, in the middle of a document of
     /// which `open` is what that reader had read and not given.
     pub fn open_at(
         path: &Path,
-        unit: TextUnit,
+        options: TextOptions,
         offset: u64,
         number: usize,
         open: Option<String>,
     ) -> Result<Self> {
         let kind = match path.extension().is_some_and(|extension| extension == "jsonl") {
             true => Kind::Records,
-            false => Kind::Text(unit),
+            false => Kind::Text(options.unit),
         };
-        let lines = LineReader::open(path, offset, number)?;
+        let lines = LineReader::open(path, options.encoding_errors, offset, number)?;
         let begun = open.is_some();
-        Ok(Self { lines, kind, open: open.unwrap_or_default(), begun, documents: 0 })
+        Ok(Self {
+            lines,
+            kind,
+            open: open.unwrap_or_default(),
+            begun,
+            first_line: number,
+            documents: 0,
+        })
     }
 
     /// The lines, for where they are.
@@ -147,6 +177,11 @@ impl DocumentReader {
     /// What has been read of a document that was begun and not given.
     pub fn rest_of_document(&self) -> Option<&str> {
         self.begun.then_some(&self.open)
+    }
+
+    /// The line on which the document began that was given last, where this reader has read it.
+    pub fn first_line(&self) -> usize {
+        self.first_line
     }
 
     /// Number of documents that have been given whole.
@@ -183,6 +218,7 @@ impl DocumentReader {
                 break;
             }
             let (path, line) = (self.lines.path(), self.lines.line());
+            self.first_line = self.lines.number();
             if !line.trim().is_empty() {
                 return parse_record(path, self.lines.number(), line).map(Piece::whole).map(Some);
             }
@@ -202,19 +238,25 @@ impl DocumentReader {
             }
             let line = self.lines.line();
             let is_blank = line.trim().is_empty();
-            if is_blank && unit == TextUnit::Paragraph {
+            if is_blank && unit != TextUnit::File {
                 if let Some(piece) = self.close() {
                     return Ok(Some(piece));
                 }
                 continue;
             }
+            if self.open.is_empty() && !self.begun {
+                self.first_line = self.lines.number();
+            }
             self.open.push_str(line);
+            if unit == TextUnit::Line {
+                return Ok(self.close());
+            }
             if !is_blank && self.open.len() >= most_bytes {
                 return Ok(Some(self.cut()));
             }
         }
         match unit {
-            TextUnit::Paragraph => Ok(self.close()),
+            TextUnit::Paragraph | TextUnit::Line => Ok(self.close()),
             TextUnit::File => Ok(self.close_file()),
         }
     }
@@ -263,7 +305,7 @@ mod tests {
     }
 
     fn texts(path: &Path, unit: TextUnit) -> Vec<String> {
-        let mut reader = DocumentReader::open(path, unit).unwrap();
+        let mut reader = DocumentReader::open(path, unit.into()).unwrap();
         let mut texts = Vec::new();
         while let Some(piece) = reader.next(usize::MAX, usize::MAX).unwrap() {
             assert!(piece.begins && piece.ends);
@@ -274,10 +316,30 @@ mod tests {
     }
 
     #[test]
+    fn the_line_on_which_a_document_begins_is_known() {
+        let first_lines = |name: &str, content: &[u8], unit: TextUnit| {
+            let (_folder, path) = file(name, content);
+            let mut reader = DocumentReader::open(&path, unit.into()).unwrap();
+            let mut lines = Vec::new();
+            while reader.next(usize::MAX, usize::MAX).unwrap().is_some() {
+                lines.push(reader.first_line());
+            }
+            lines
+        };
+        let text = b"\none\ntwo\n\n\nthree\n";
+        assert_eq!(first_lines("a.txt", text, TextUnit::Paragraph), [2, 6]);
+        assert_eq!(first_lines("a.txt", text, TextUnit::Line), [2, 3, 6]);
+        assert_eq!(first_lines("a.txt", text, TextUnit::File), [1]);
+        let records = b"\n{\"text\":\"a\"}\n\n{\"text\":\"b\"}\n";
+        assert_eq!(first_lines("a.jsonl", records, TextUnit::Line), [2, 4]);
+    }
+
+    #[test]
     fn blank_lines_separate_the_documents_of_a_text_file() {
         let (_folder, path) = file("a.txt", b"one\ntwo\n\n\n  \nthree");
         assert_eq!(texts(&path, TextUnit::Paragraph), ["one\ntwo", "three"]);
         assert_eq!(texts(&path, TextUnit::File), ["one\ntwo\n\n\n  \nthree"]);
+        assert_eq!(texts(&path, TextUnit::Line), ["one", "two", "three"]);
         let (_folder, blank) = file("a.txt", b"\n  \n");
         assert!(texts(&blank, TextUnit::File).is_empty());
     }
@@ -297,7 +359,7 @@ mod tests {
         for (content, part) in [
             (&b"{\"text\": \"a\"}\n{\"text\": 3}\n"[..], "line 2: not a JSON record"),
             (b"{\"title\": \"a\"}\n", "line 1: expected a `text` or `input_ids` field"),
-            (b"{\"text\": \"a\"}\n\xff\n", "line 2: the line is not UTF-8"),
+            (b"{\"text\": \"a\"}\n\"\xff\n", "line 2: byte 15 of the file is not UTF-8"),
             (b"\n\n", "there is no text in this file"),
         ] {
             let (_folder, path) = file("a.jsonl", content);
@@ -308,6 +370,20 @@ mod tests {
         assert!(missing.contains("/nowhere/a.txt: cannot read"), "{missing}");
     }
 
+    #[test]
+    fn bytes_that_are_not_utf_8_are_an_error_or_replaced() {
+        let (_folder, path) = file("a.txt", b"na\xC3\xAFve\ncaf\xE9 \xF0\x9F\x99 x\n");
+        let strict = read_documents(&path).unwrap_err();
+        assert!(matches!(strict, Error::Encoding { line: 2, offset: 10, .. }), "{strict:?}");
+        let encoding_errors = EncodingErrors::Replace;
+        let options = TextOptions { encoding_errors, ..TextOptions::default() };
+        let mut reader = DocumentReader::open(&path, options).unwrap();
+        let piece = reader.next(usize::MAX, usize::MAX).unwrap().unwrap();
+        let expected = "na\u{ef}ve\ncaf\u{FFFD} \u{FFFD} x";
+        assert_eq!(piece.into_document(), Document::Text(expected.to_string()));
+        assert_eq!(reader.lines().offset(), path.metadata().unwrap().len());
+    }
+
     /// A text with documents of many lines, odd white space, and lines that hold nothing else.
     const TEXT: &str = "  one\ntwo  \n\tthree\n\n\n  \nfour\r\n five\r\n\r\nsix\nseven \u{a0}\n\n";
 
@@ -316,7 +392,7 @@ mod tests {
         let (_folder, path) = file("a.txt", TEXT.as_bytes());
         let whole = texts(&path, TextUnit::Paragraph);
         for most_bytes in 1..20 {
-            let mut reader = DocumentReader::open(&path, TextUnit::Paragraph).unwrap();
+            let mut reader = DocumentReader::open(&path, TextOptions::default()).unwrap();
             let mut joined: Vec<String> = Vec::new();
             let mut open = false;
             while let Some(piece) = reader.next(most_bytes, usize::MAX).unwrap() {
@@ -347,14 +423,14 @@ mod tests {
             }
             pieces
         };
-        let all = rest(&mut DocumentReader::open(&path, TextUnit::Paragraph).unwrap());
-        let mut reader = DocumentReader::open(&path, TextUnit::Paragraph).unwrap();
+        let all = rest(&mut DocumentReader::open(&path, TextOptions::default()).unwrap());
+        let mut reader = DocumentReader::open(&path, TextOptions::default()).unwrap();
         for done in 1..all.len() {
             reader.next(4, usize::MAX).unwrap().unwrap();
             let (offset, number) = (reader.lines().offset(), reader.lines().number());
             let open = reader.rest_of_document().map(str::to_string);
-            let unit = TextUnit::Paragraph;
-            let again = DocumentReader::open_at(&path, unit, offset, number, open);
+            let options = TextOptions::default();
+            let again = DocumentReader::open_at(&path, options, offset, number, open);
             assert_eq!(rest(&mut again.unwrap()), all[done..]);
         }
     }
@@ -362,7 +438,7 @@ mod tests {
     #[test]
     fn a_last_line_ends_a_document() {
         let (_folder, path) = file("a.txt", b"one\ntwo\nthree\n");
-        let mut reader = DocumentReader::open(&path, TextUnit::Paragraph).unwrap();
+        let mut reader = DocumentReader::open(&path, TextOptions::default()).unwrap();
         let text = |piece: Piece| piece.into_document();
         let next = |reader: &mut DocumentReader, last| reader.next(usize::MAX, last).unwrap();
         assert_eq!(next(&mut reader, 2).map(text), Some(Document::Text("one\ntwo".to_string())));

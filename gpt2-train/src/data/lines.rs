@@ -6,29 +6,39 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
+use super::encoding::EncodingErrors;
 use crate::{Error, Result};
 
 /// Reads lines, and knows where it is and what it has read.
 pub(super) struct LineReader {
     path: PathBuf,
     reader: BufReader<File>,
+    encoding_errors: EncodingErrors,
     line: String,
     number: usize,
     offset: u64,
+    /// Lines with bytes that were no text.
+    replaced: u64,
     /// Of all bytes that were read.
     hash: Xxh3,
 }
 
 impl LineReader {
     /// Goes on behind the first `number` lines, which are `offset` bytes.
-    pub fn open(path: &Path, offset: u64, number: usize) -> Result<Self> {
+    pub fn open(
+        path: &Path,
+        encoding_errors: EncodingErrors,
+        offset: u64,
+        number: usize,
+    ) -> Result<Self> {
         let mut file = File::open(path).map_err(Error::io("read", path))?;
         if offset > 0 {
             file.seek(SeekFrom::Start(offset)).map_err(Error::io("read", path))?;
         }
         let reader = BufReader::with_capacity(1 << 17, file);
         let path = path.to_path_buf();
-        Ok(Self { path, reader, line: String::new(), number, offset, hash: Xxh3::new() })
+        let (line, hash) = (String::new(), Xxh3::new());
+        Ok(Self { path, reader, encoding_errors, line, number, offset, replaced: 0, hash })
     }
 
     /// Reads the next line; says whether there is one.
@@ -41,10 +51,13 @@ impl LineReader {
             return Ok(false);
         }
         self.hash.update(&bytes);
-        self.offset += read as u64;
         self.number += 1;
-        let not_text = |_| Error::data(&self.path, self.number, "the line is not UTF-8 text");
-        self.line = String::from_utf8(bytes).map_err(not_text)?;
+        self.line = String::from_utf8(bytes).or_else(|error| {
+            self.replaced += 1;
+            let bytes = error.into_bytes();
+            self.encoding_errors.decode(&self.path, self.number, self.offset, bytes)
+        })?;
+        self.offset += read as u64;
         Ok(true)
     }
 
@@ -65,6 +78,11 @@ impl LineReader {
     /// Bytes of the file before the next line.
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Number of lines that this reader has read in which bytes were replaced.
+    pub fn replaced(&self) -> u64 {
+        self.replaced
     }
 
     /// Hash of the lines that this reader has read.

@@ -2,23 +2,31 @@
 
 mod batch;
 mod blocks;
+mod clean;
 mod corpus;
 mod dataset;
 mod document;
+mod encoding;
 mod inputs;
 mod lines;
 mod order;
 mod shards;
 mod split;
+mod text_shards;
 mod texts;
 mod wiki;
 mod work_folder;
 
 pub use batch::ClmBatch;
 pub use blocks::{block_size, blocks, join, window_examples};
+pub use clean::{
+    CleanOptions, CleanReport, Dedup, DropExample, DropReason, Dropped, KeptOriginal, NearOptions,
+    Normalization, SentenceSplitter, ShingleUnit, TextCount, clean_files,
+};
 pub use corpus::{Input, read_corpus};
 pub use dataset::Dataset;
-pub use document::{Document, TextUnit, parse_jsonl, read_documents};
+pub use document::{Document, TextOptions, TextUnit, parse_jsonl, read_documents};
+pub use encoding::EncodingErrors;
 pub use inputs::find_files;
 pub use order::epoch_order;
 pub use shards::{
@@ -26,6 +34,7 @@ pub use shards::{
     TokenizeProgress, tokenize_files,
 };
 pub use split::{Split, SplitBy, Splits, split};
+pub use text_shards::TextFormat;
 pub use texts::{TextBatch, TextBatches};
 pub use wiki::{
     WikiCounts, WikiDropped, WikiDump, WikiEncoding, WikiFormat, WikiJob, WikiManifest,

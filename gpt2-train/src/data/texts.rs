@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::document::{Document, parse_record};
+use super::encoding::EncodingErrors;
 use super::lines::LineReader;
 use crate::{Error, Result};
 
@@ -15,16 +16,17 @@ const BATCH_BYTES: usize = 8 << 20;
 /// # Example
 /// ```no_run
 /// use gpt2_core::tokenizer::{BpeTrainer, TrainBpeOptions};
-/// use gpt2_train::data::TextBatches;
+/// use gpt2_train::data::{EncodingErrors, TextBatches};
 ///
 /// let mut trainer = BpeTrainer::new(TrainBpeOptions::default())?;
-/// for batch in TextBatches::new(&["stories.txt".into()]) {
+/// for batch in TextBatches::new(&["stories.txt".into()], EncodingErrors::Strict) {
 ///     trainer.feed(&batch?.texts());
 /// }
 /// # Ok::<(), gpt2_train::Error>(())
 /// ```
 pub struct TextBatches<'a> {
     files: std::slice::Iter<'a, PathBuf>,
+    encoding_errors: EncodingErrors,
     reader: Option<(LineReader, bool)>,
 }
 
@@ -55,8 +57,8 @@ impl TextBatch {
 impl<'a> TextBatches<'a> {
     /// The texts of these files, in their order.
     #[must_use]
-    pub fn new(files: &'a [PathBuf]) -> Self {
-        Self { files: files.iter(), reader: None }
+    pub fn new(files: &'a [PathBuf], encoding_errors: EncodingErrors) -> Self {
+        Self { files: files.iter(), encoding_errors, reader: None }
     }
 
     fn fill(&mut self, batch: &mut TextBatch) -> Result<()> {
@@ -64,7 +66,8 @@ impl<'a> TextBatches<'a> {
             let Some((lines, has_records)) = &mut self.reader else {
                 let Some(path) = self.files.next() else { return Ok(()) };
                 let has_records = path.extension().is_some_and(|extension| extension == "jsonl");
-                self.reader = Some((LineReader::open(path, 0, 0)?, has_records));
+                self.reader =
+                    Some((LineReader::open(path, self.encoding_errors, 0, 0)?, has_records));
                 continue;
             };
             let before = lines.offset();
@@ -111,6 +114,10 @@ mod tests {
     use super::*;
 
     fn texts(files: &[(&str, &[u8])]) -> Result<Vec<String>> {
+        read(files, EncodingErrors::Strict)
+    }
+
+    fn read(files: &[(&str, &[u8])], encoding_errors: EncodingErrors) -> Result<Vec<String>> {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         for (name, content) in files {
@@ -118,7 +125,7 @@ mod tests {
         }
         let paths: Vec<PathBuf> = files.iter().map(|(name, _)| path(name)).collect();
         let mut texts = Vec::new();
-        for batch in TextBatches::new(&paths) {
+        for batch in TextBatches::new(&paths, encoding_errors) {
             texts.extend(batch?.texts().into_iter().map(str::to_string));
         }
         Ok(texts)
@@ -137,6 +144,12 @@ mod tests {
         let line = format!("{}\n", "x".repeat(99));
         let text = line.repeat(BATCH_BYTES / 100 + 7);
         assert_eq!(texts(&[("a.txt", text.as_bytes())]).unwrap().concat(), text);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_replaced_on_demand() {
+        let found = read(&[("a.txt", b"a\xff\nb")], EncodingErrors::Replace).unwrap();
+        assert_eq!(found, ["a\u{FFFD}\n", "b"]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::unigram::UnigramArgs;
 use crate::args::{Global, positive};
+use crate::commands::corpus::EncodingArgs;
 use crate::commands::{Failure, Outcome, check_output};
 use crate::output;
 
@@ -57,6 +58,9 @@ pub struct TrainArgs {
     /// Memory for learning, in bytes or as 500M or 2G; rare words are forgotten where it is too little [default: no limit]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory_limit: Option<u64>,
+    /// How the files are read.
+    #[command(flatten)]
+    encoding: EncodingArgs,
     /// Of unigram alone.
     #[command(flatten)]
     unigram: Option<UnigramArgs>,
@@ -69,6 +73,12 @@ fn size(text: &str) -> Result<u64, String> {
     let (number, bits) = unit.unwrap_or((text, 0));
     let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << bits));
     bytes.ok_or_else(|| "expected a number of bytes, such as 500M or 2G".to_string())
+}
+
+impl TrainArgs {
+    fn texts<'a>(&self, files: &'a [PathBuf]) -> TextBatches<'a> {
+        TextBatches::new(files, self.encoding.encoding_errors)
+    }
 }
 
 /// Learns a tokenizer and writes it.
@@ -123,7 +133,7 @@ fn learn_bpe(
         hard_vocab_limit: args.hard_vocab_limit.unwrap_or(default.hard_vocab_limit),
         memory_limit: args.memory_limit,
     })?;
-    for batch in TextBatches::new(files) {
+    for batch in args.texts(files) {
         let batch = batch?;
         trainer.feed(&batch.texts());
         bar.0.inc(batch.bytes);
@@ -153,9 +163,9 @@ fn learn_unigram(
     };
     // Options are checked before the files are read, the first time.
     UnigramTrainer::new(options.clone(), 0)?;
-    let sentences = if options.samples() { count(files, &options, bar)? } else { 0 };
+    let sentences = if options.samples() { count(args.texts(files), &options, bar)? } else { 0 };
     let mut trainer = UnigramTrainer::new(options, sentences)?;
-    for batch in TextBatches::new(files) {
+    for batch in args.texts(files) {
         let batch = batch?;
         trainer.feed(&batch.texts());
         bar.0.inc(batch.bytes);
@@ -165,10 +175,10 @@ fn learn_unigram(
 }
 
 /// Counts the sentences of files.
-fn count(files: &[PathBuf], options: &TrainUnigramOptions, bar: &Bar) -> Result<u64, Failure> {
+fn count(texts: TextBatches<'_>, options: &TrainUnigramOptions, bar: &Bar) -> Result<u64, Failure> {
     bar.0.set_message("counting lines");
     let mut sentences = 0;
-    for batch in TextBatches::new(files) {
+    for batch in texts {
         let batch = batch?;
         let of_text = |text: &&str| options.sentences(text).count() as u64;
         sentences += batch.texts().iter().map(of_text).sum::<u64>();

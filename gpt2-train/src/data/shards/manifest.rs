@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::VERSION;
 use super::header::Header;
 use crate::data::corpus::Input;
+use crate::data::encoding::EncodingErrors;
 use crate::data::split::{Split, SplitBy};
 use crate::data::work_folder::{MANIFEST, read_json, write_json};
 use crate::{Error, Result};
@@ -31,6 +32,9 @@ pub struct ShardJob {
     pub split: SplitBy,
     /// Tokens of a shard; the last one of a part may have fewer.
     pub shard_tokens: u64,
+    /// What was done with bytes that are not UTF-8.
+    #[serde(default)]
+    pub encoding_errors: EncodingErrors,
     /// The files, in their order.
     pub inputs: Vec<Input>,
 }

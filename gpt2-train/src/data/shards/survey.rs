@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::tokenize::{PIECE_BYTES, TokenizeProgress};
 use crate::data::corpus::{Input, checksum_text};
-use crate::data::document::{Document, DocumentReader, TextUnit};
+use crate::data::document::{Document, DocumentReader, TextOptions};
 use crate::{Error, Result};
 
 /// What a look at a corpus finds.
@@ -21,10 +21,14 @@ impl Survey {
     ///
     /// # Errors
     /// As [`read_documents`](crate::data::read_documents); [`Error::Data`] for a record of tokens.
-    pub fn new(files: &[PathBuf], progress: &(dyn Fn(TokenizeProgress) + Sync)) -> Result<Self> {
+    pub fn new(
+        files: &[PathBuf],
+        options: TextOptions,
+        progress: &(dyn Fn(TokenizeProgress) + Sync),
+    ) -> Result<Self> {
         let mut survey = Self { inputs: Vec::new(), lines: 0, documents: 0 };
         let looked: Vec<_> =
-            files.par_iter().map(|path| look(path, progress)).collect::<Result<_>>()?;
+            files.par_iter().map(|path| look(path, options, progress)).collect::<Result<_>>()?;
         for (input, lines, documents) in looked {
             survey.inputs.push(input);
             survey.lines += lines;
@@ -37,9 +41,10 @@ impl Survey {
 /// The file, and how many lines and documents are in it.
 fn look(
     path: &Path,
+    options: TextOptions,
     progress: &(dyn Fn(TokenizeProgress) + Sync),
 ) -> Result<(Input, usize, usize)> {
-    let mut reader = DocumentReader::open(path, TextUnit::Paragraph)?;
+    let mut reader = DocumentReader::open(path, options)?;
     let mut told = 0;
     // Pieces of any tokenizer: nothing is encoded.
     while let Some(piece) = reader.next(PIECE_BYTES, usize::MAX)? {

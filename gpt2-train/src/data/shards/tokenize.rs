@@ -12,7 +12,8 @@ use super::output::{Found, Output};
 use super::survey::Survey;
 use super::writer::{SplitWriter, Written};
 use crate::data::corpus::{CorpusReader, Place};
-use crate::data::document::{Document, TextUnit};
+use crate::data::document::{Document, TextOptions};
+use crate::data::encoding::EncodingErrors;
 use crate::data::split::{Split, SplitBy, held_out};
 use crate::{Error, Result};
 
@@ -31,6 +32,8 @@ pub struct TokenizeOptions {
     pub split: SplitBy,
     /// Tokens of a shard.
     pub shard_tokens: u64,
+    /// What is done with bytes that are not UTF-8.
+    pub encoding_errors: EncodingErrors,
     /// How often what is done is made permanent; a run that is broken off loses no more.
     pub save_every: Duration,
     /// Replace shards of other files or options that the folder holds, and begin anew where a run was broken off.
@@ -44,6 +47,7 @@ impl Default for TokenizeOptions {
             separator: None,
             split: SplitBy::Nothing,
             shard_tokens: 1 << 27,
+            encoding_errors: EncodingErrors::Strict,
             save_every: Duration::from_secs(1),
             overwrite: false,
         }
@@ -79,7 +83,7 @@ pub enum TokenizeProgress {
 /// that is already is left as it is.
 ///
 /// # Errors
-/// [`Error::Io`] and [`Error::Data`] naming the file (and line) that cannot be read, and for an output folder that holds
+/// [`Error::Encoding`]; [`Error::Io`] and [`Error::Data`] naming the file (and line) that cannot be read, and for an output folder that holds
 /// something else, or shards made from other files, options or another tokenizer, naming what differs;
 /// [`Error::Option`] and [`Error::Dataset`] where the corpus cannot be divided so; [`Error::Core`] for a character
 /// that the vocabulary cannot express.
@@ -108,7 +112,7 @@ pub fn tokenize_files(
         return Err(Error::option("shard_tokens", 0, "at least 1"));
     }
     Output::check(output)?;
-    let survey = Survey::new(files, progress)?;
+    let survey = Survey::new(files, text_options(options.encoding_errors), progress)?;
     options.split.check_lines(survey.lines)?;
     let held_out = match options.split {
         SplitBy::Fraction { valid, seed } => held_out(survey.documents, valid, seed)?,
@@ -120,6 +124,7 @@ pub fn tokenize_files(
         separator: options.separator,
         split: options.split,
         shard_tokens: options.shard_tokens,
+        encoding_errors: options.encoding_errors,
         inputs: survey.inputs,
     };
     let folder = Output::open(output)?;
@@ -134,6 +139,11 @@ pub fn tokenize_files(
     };
     folder.tidy()?;
     Ok(manifest)
+}
+
+/// Documents of paragraphs.
+fn text_options(encoding_errors: EncodingErrors) -> TextOptions {
+    TextOptions { encoding_errors, ..TextOptions::default() }
 }
 
 fn writers<'a>(
@@ -231,7 +241,7 @@ impl<'a> BatchReader<'a> {
         held_out: &'a [bool],
         place: Place,
     ) -> Self {
-        let reader = CorpusReader::new(files, TextUnit::Paragraph, job.split);
+        let reader = CorpusReader::new(files, text_options(job.encoding_errors), job.split);
         let piece_bytes = if tokenizer.encodes_in_parts() { PIECE_BYTES } else { usize::MAX };
         Self { reader: reader.resume(place, &job.inputs), job, held_out, piece_bytes }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use gpt2_core::Gpt2Config;
 use gpt2_core::tokenizer::{Tokenizer, TrainBpeOptions};
 use gpt2_train::Dataset;
-use gpt2_train::data::{ShardFolder, Split, SplitBy, TokenizeOptions};
+use gpt2_train::data::{EncodingErrors, ShardFolder, Split, SplitBy, TokenizeOptions};
 use serde_json::{Value, json};
 
 use super::{Place, config, content, options, tokenizer};
@@ -29,7 +29,12 @@ fn texts_that_cannot_be_shards_are_named_before_anything_is_written() {
     let place = Place::new();
     let lines = SplitBy::Lines { valid: 9000, test: 1000 };
     for (file, text, split, part) in [
-        ("a.txt", &b"\xff\n"[..], SplitBy::Nothing, "a.txt, line 1: the line is not UTF-8"),
+        (
+            "a.txt",
+            &b"\xff\n"[..],
+            SplitBy::Nothing,
+            "a.txt, line 1: byte 0 of the file is not UTF-8",
+        ),
         ("a.txt", b"\n \n", SplitBy::Nothing, "a.txt: there is no text"),
         ("b.jsonl", b"{\"input_ids\": [1]}\n", SplitBy::Nothing, "b.jsonl, line 1: a record of"),
         ("b.jsonl", b"{\"text\": 1}\n", SplitBy::Nothing, "b.jsonl, line 1: not a JSON"),
@@ -43,6 +48,19 @@ fn texts_that_cannot_be_shards_are_named_before_anything_is_written() {
         assert!(!place.path("shards").exists());
         fs::write(&path, old).unwrap();
     }
+}
+
+#[test]
+fn bytes_that_are_not_utf_8_become_the_tokens_of_what_replaces_them() {
+    let place = Place::new();
+    let replace = TokenizeOptions { encoding_errors: EncodingErrors::Replace, ..options() };
+    fs::write(place.path("a.txt"), b"Nenek \xE9 menanam \xF0\x9F cabai.\n").unwrap();
+    let replaced = place.tokenize("replaced", &replace).unwrap();
+    fs::write(place.path("a.txt"), "Nenek \u{FFFD} menanam \u{FFFD} cabai.\n").unwrap();
+    let strict = place.tokenize("strict", &options()).unwrap();
+    assert_eq!(replaced.splits, strict.splits);
+    let message = place.tokenize("strict", &replace).unwrap_err().to_string();
+    assert!(message.contains("`encoding_errors` was \"strict\" and is \"replace\""), "{message}");
 }
 
 /// What opening the folder's training part says after a change.
