@@ -115,8 +115,11 @@ fn a_unigram_model_is_learned_with_the_names_of_googles_options() {
 #[test]
 fn memory_can_be_limited() {
     let place = Place::new();
-    let word = |at: u64| format!("w{:016x}", at.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    let rare: Vec<String> = (0..300_000).map(word).collect();
+    let letters = |at: u64| {
+        let hash = at.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        (0..16).map(|place| char::from(b'a' + (hash >> (4 * place) & 15) as u8)).collect()
+    };
+    let rare: Vec<String> = (0..300_000).map(letters).collect();
     place.write("corpus.txt", format!("{}\n{}", "often ".repeat(50), rare.join("\n")));
     let ran = place.ok(&train("bbpe", "260", "bbpe", &["--memory-limit", "64M", "corpus.txt"]));
     assert!(ran.stderr.contains("rare words were forgotten"), "{}", ran.stderr);

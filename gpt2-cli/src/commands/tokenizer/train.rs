@@ -161,8 +161,8 @@ fn learn_unigram(
             ..TrainUnigramOptions::default()
         },
     };
-    // Options are checked before the files are read, the first time.
-    UnigramTrainer::new(options.clone(), 0)?;
+    // Before the files are read for the first time.
+    options.check()?;
     let sentences = if options.samples() { count(args.texts(files), &options, bar)? } else { 0 };
     let mut trainer = UnigramTrainer::new(options, sentences)?;
     for batch in args.texts(files) {

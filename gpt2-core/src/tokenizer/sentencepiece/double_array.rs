@@ -77,6 +77,13 @@ impl DoubleArray {
         Ok(array)
     }
 
+    /// Gives every key another number.
+    pub(in crate::tokenizer) fn renumber(&mut self, number: impl Fn(u32) -> u32) {
+        for unit in self.units.iter_mut().filter(|unit| **unit & VALUE != 0) {
+            *unit = VALUE | number(*unit & !VALUE);
+        }
+    }
+
     /// Every value.
     pub(in crate::tokenizer) fn values(&self) -> impl Iterator<Item = u32> {
         self.units.iter().filter(|unit| **unit & VALUE != 0).map(|unit| unit & !VALUE)

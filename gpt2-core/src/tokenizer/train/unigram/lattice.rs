@@ -22,18 +22,27 @@ struct Edge {
     start: usize,
     end: usize,
     piece: usize,
+    /// Of the piece.
+    probability: f64,
 }
 
-/// Probabilities of pieces by their places in the list.
-pub(super) struct Probabilities {
+/// What pieces weigh, by their places in the list, and what a character weighs that is none.
+pub(super) struct Weights {
     of: Vec<f64>,
     unknown: f64,
 }
 
-impl Probabilities {
-    pub fn new(pieces: &Pieces) -> Self {
-        let of = pieces.list().iter().map(|piece| piece.score.exp()).collect();
-        Self { of, unknown: pieces.unknown_score().exp() }
+impl Weights {
+    /// Probabilities.
+    pub fn probabilities(pieces: &Pieces) -> Self {
+        let Self { of, unknown } = Self::scores(pieces);
+        Self { of: of.into_iter().map(f64::exp).collect(), unknown: unknown.exp() }
+    }
+
+    /// Their logarithms.
+    pub fn scores(pieces: &Pieces) -> Self {
+        let of = pieces.list().iter().map(|piece| piece.score).collect();
+        Self { of, unknown: pieces.unknown_score() }
     }
 
     fn get(&self, piece: usize) -> f64 {
@@ -49,8 +58,9 @@ pub(super) struct Lattice {
     before: Vec<(f64, i32)>,
     /// The same of all that comes behind it.
     behind: Vec<f64>,
-    /// For Viterbi: the best score of what comes before, and the place of the last edge of that.
-    best: Vec<(f64, usize)>,
+    /// For each byte of the text: the best score of what comes before, and where the last piece of that begins and which
+    /// it is.
+    best: Vec<(f64, usize, usize)>,
 }
 
 /// Calls `edge` with start, end and piece of everything that could begin at `start`.
@@ -74,7 +84,7 @@ impl Lattice {
         text: &str,
         count: f64,
         pieces: &Pieces,
-        probabilities: &Probabilities,
+        probabilities: &Weights,
         expected: &mut [f64],
     ) -> f64 {
         let (whole, scaled) = self.forward(text.as_bytes(), pieces, probabilities);
@@ -93,7 +103,7 @@ impl Lattice {
                 }
                 current = edge.start;
             }
-            let through = probabilities.get(edge.piece) * behind[edge.end];
+            let through = edge.probability * behind[edge.end];
             behind[edge.start] += through;
             if let Some(expected) = expected.get_mut(edge.piece) {
                 let (before, scaled_before) = self.before[edge.start];
@@ -106,12 +116,7 @@ impl Lattice {
     }
 
     /// Finds all edges, and the probability of the whole with how often it was scaled.
-    fn forward(
-        &mut self,
-        text: &[u8],
-        pieces: &Pieces,
-        probabilities: &Probabilities,
-    ) -> (f64, i32) {
+    fn forward(&mut self, text: &[u8], pieces: &Pieces, probabilities: &Weights) -> (f64, i32) {
         let Self { edges, before, .. } = self;
         edges.clear();
         before.clear();
@@ -130,48 +135,45 @@ impl Lattice {
             }
             before[start].1 = scaled;
             edges_at(pieces, text, start, |end, piece| {
-                before[end].0 += so_far * probabilities.get(piece);
-                edges.push(Edge { start, end, piece });
+                let probability = probabilities.get(piece);
+                before[end].0 += so_far * probability;
+                edges.push(Edge { start, end, piece, probability });
             });
         }
         (before[text.len()].0, scaled)
     }
 
-    /// The best way to cut a text, as places in the list of pieces; `None` for a character that is none. With
-    /// `without` the piece at that place is not used.
+    /// The best way to cut a text, last piece first, as places in the list of pieces; `None` for a character that is
+    /// none. With `without` the piece at that place is not used.
     pub fn best(
         &mut self,
         text: &str,
         pieces: &Pieces,
-        unknown_score: f64,
+        scores: &Weights,
         without: Option<usize>,
     ) -> (f64, impl Iterator<Item = Option<usize>> + '_) {
-        let Self { edges, best, .. } = self;
-        let list = pieces.list();
-        let score = |piece: usize| list.get(piece).map_or(unknown_score, |piece| piece.score);
-        edges.clear();
+        let Self { best, .. } = self;
         best.clear();
-        best.resize(text.len() + 1, (f64::NEG_INFINITY, 0));
+        best.resize(text.len() + 1, (f64::NEG_INFINITY, 0, UNKNOWN));
         best[0].0 = 0.0;
         for start in 0..text.len() {
-            let (so_far, _) = best[start];
+            let (so_far, ..) = best[start];
             if so_far == f64::NEG_INFINITY {
                 continue;
             }
             edges_at(pieces, text.as_bytes(), start, |end, piece| {
-                let total = so_far + score(piece);
+                let total = so_far + scores.get(piece);
                 if total > best[end].0 && without != Some(piece) {
-                    best[end] = (total, edges.len());
-                    edges.push(Edge { start, end, piece });
+                    best[end] = (total, start, piece);
                 }
             });
         }
         let total = best[text.len()].0;
         let mut end = text.len();
         let path = std::iter::from_fn(move || {
-            let edge = edges.get(best[end].1).filter(|_| end > 0)?;
-            end = edge.start;
-            Some((edge.piece != UNKNOWN).then_some(edge.piece))
+            let (_, start, piece) = best.get(end).copied().filter(|_| end > 0)?;
+            end = start;
+            Some((piece != UNKNOWN).then_some(piece))
         });
         (total, path)
     }
@@ -192,7 +194,7 @@ mod tests {
 
     fn expect(text: &str, pieces: &Pieces) -> (f64, Vec<f64>) {
         let mut expected = vec![0.0; pieces.list().len()];
-        let probabilities = Probabilities::new(pieces);
+        let probabilities = Weights::probabilities(pieces);
         let log = Lattice::default().expect(text, 1.0, pieces, &probabilities, &mut expected);
         (log, expected)
     }
@@ -227,10 +229,12 @@ mod tests {
     fn the_best_way_may_be_asked_for_without_a_piece() {
         let pieces = pieces(&[("a", 0.3), ("ab", 0.25), ("b", 0.2)]);
         let mut lattice = Lattice::default();
-        let (score, path) = lattice.best("abé", &pieces, -50.0, None);
+        let scores = Weights::scores(&pieces);
+        let (score, path) = lattice.best("abé", &pieces, &scores, None);
         assert_eq!(path.collect::<Vec<_>>(), [None, Some(1)]);
-        assert!((score - (0.25_f64.ln() - 50.0)).abs() < 1e-12);
-        let (_, path) = lattice.best("ab", &pieces, -50.0, Some(1));
+        // Unknown is ten less than the least probable piece.
+        assert!((score - (0.25_f64.ln() + 0.2_f64.ln() - 10.0)).abs() < 1e-12);
+        let (_, path) = lattice.best("ab", &pieces, &scores, Some(1));
         assert_eq!(path.collect::<Vec<_>>(), [Some(2), Some(0)]);
     }
 }

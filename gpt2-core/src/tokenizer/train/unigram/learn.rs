@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use super::lattice::{Lattice, Probabilities};
+use super::lattice::{Lattice, Weights};
 use super::pieces::{Piece, Pieces};
 use super::segments::Segments;
 use crate::Result;
@@ -86,7 +86,7 @@ fn sum_over(
 
 /// How often each piece is to be expected in the corpus.
 fn expectations(segments: &Segments, pieces: &Pieces) -> Vec<f64> {
-    let probabilities = Probabilities::new(pieces);
+    let probabilities = Weights::probabilities(pieces);
     sum_over(segments, pieces.list().len(), |lattice, part, count, expected| {
         lattice.expect(part, count as f64, pieces, &probabilities, expected);
     })
@@ -97,16 +97,10 @@ fn expectations(segments: &Segments, pieces: &Pieces) -> Vec<f64> {
 /// The digamma function in the place of the logarithm is a prior that prefers few pieces (Liang and Klein, "Structured
 /// Bayesian Nonparametric Models with Variational Inference", 2007).
 fn maximized(pieces: Pieces, expected: &[f64]) -> Result<Pieces> {
-    let whole: f64 = expected.iter().filter(|&&count| count >= LEAST_EXPECTED).sum();
-    let score = |count: f64| digamma(count) - digamma(whole);
-    if expected.iter().all(|&count| count >= LEAST_EXPECTED) {
-        let mut pieces = pieces;
-        pieces.set_scores(expected.iter().map(|&count| score(count)));
-        return Ok(pieces);
-    }
-    let kept = pieces.into_list().into_iter().zip(expected);
-    let kept = kept.filter(|&(_, &count)| count >= LEAST_EXPECTED);
-    Pieces::new(kept.map(|(piece, &count)| Piece { score: score(count), ..piece }).collect())
+    let is_kept = |count: f64| count >= LEAST_EXPECTED;
+    let whole = digamma(expected.iter().filter(|&&count| is_kept(count)).sum());
+    let score = |&count: &f64| is_kept(count).then(|| digamma(count) - whole);
+    pieces.rescored(expected.iter().map(score))
 }
 
 /// What a piece would be cut into if it were none.
@@ -121,15 +115,13 @@ enum Instead {
 
 /// Keeps the pieces whose loss would cost most of the likelihood, `most` of them.
 fn pruned(segments: &Segments, pieces: Pieces, most: usize) -> Result<Pieces> {
-    let unknown_score = pieces.unknown_score();
+    let scores = Weights::scores(&pieces);
     let instead: Vec<Instead> = (0..pieces.list().len())
         .into_par_iter()
-        .map_init(Lattice::default, |lattice, place| {
-            alternative(lattice, &pieces, place, unknown_score)
-        })
+        .map_init(Lattice::default, |lattice, place| alternative(lattice, &pieces, place, &scores))
         .collect();
     let counts = sum_over(segments, pieces.list().len(), |lattice, part, count, counts| {
-        for piece in lattice.best(part, &pieces, unknown_score, None).1.flatten() {
+        for piece in lattice.best(part, &pieces, &scores, None).1.flatten() {
             counts[piece] += count as f64;
         }
     });
@@ -148,23 +140,19 @@ fn pruned(segments: &Segments, pieces: Pieces, most: usize) -> Result<Pieces> {
     candidates.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     let room = most.saturating_sub(kept.len());
     kept.extend(candidates.into_iter().take(room).map(|(_, place)| place));
-    kept.sort_unstable();
-    let mut kept = kept.into_iter().peekable();
-    let list = pieces.into_list().into_iter().enumerate();
-    Pieces::new(list.filter_map(|(at, piece)| kept.next_if_eq(&at).map(|_| piece)).collect())
+    let mut kept_scores = vec![None; pieces.list().len()];
+    for place in kept {
+        kept_scores[place] = pieces.list().get(place).map(|piece| piece.score);
+    }
+    pieces.rescored(kept_scores.into_iter())
 }
 
-fn alternative(
-    lattice: &mut Lattice,
-    pieces: &Pieces,
-    place: usize,
-    unknown_score: f64,
-) -> Instead {
+fn alternative(lattice: &mut Lattice, pieces: &Pieces, place: usize, scores: &Weights) -> Instead {
     let Some(piece) = pieces.list().get(place) else { return Instead::Nothing };
     if piece.text.chars().nth(1).is_none() {
         return Instead::Nothing;
     }
-    let (score, others) = lattice.best(&piece.text, pieces, unknown_score, Some(place));
+    let (score, others) = lattice.best(&piece.text, pieces, scores, Some(place));
     match score > piece.score {
         true => Instead::Better,
         false => Instead::Pieces(others.collect()),

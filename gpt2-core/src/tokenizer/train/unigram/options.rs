@@ -164,7 +164,11 @@ impl TrainUnigramOptions {
         self.input_sentence_size > 0 && self.shuffle_input_sentence
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    /// Checks what can be checked without a text.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] naming the option that is out of range.
+    pub fn check(&self) -> Result<()> {
         let range = |name, found: f64, good: bool, expected| match good {
             true => Ok(()),
             false => Err(Error::argument(name, found, expected)),
@@ -191,7 +195,8 @@ impl TrainUnigramOptions {
         count("max_sentencepiece_length", self.max_sentencepiece_length, 1..=512)?;
         count("num_sub_iterations", self.num_sub_iterations, 1..=10)?;
         count("seed_sentencepiece_size", self.seed_sentencepiece_size, 1..=10_000_000)?;
-        check_memory(self.memory_limit)
+        check_memory(self.memory_limit)?;
+        self.meta_pieces().map(|_| ())
     }
 
     /// The pieces that are not learned: the roles at the ids that are asked for, symbols and bytes at the first ids that
@@ -305,8 +310,7 @@ mod tests {
     #[test]
     fn impossible_options_are_refused_by_name() {
         let refused = |options: TrainUnigramOptions, words: &str| {
-            let error = options.check().and_then(|()| options.meta_pieces().map(|_| ()));
-            let error = error.unwrap_err().to_string();
+            let error = options.check().unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         };
         let default = TrainUnigramOptions::default;

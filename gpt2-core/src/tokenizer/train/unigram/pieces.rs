@@ -13,27 +13,45 @@ pub(super) struct Piece {
     pub score: f64,
 }
 
+/// The number of a piece that was dropped and is still in the trie.
+const GONE: u32 = u32::MAX >> 1;
+
 /// A vocabulary under way: pieces in the order of their texts.
 pub(super) struct Pieces {
     list: Vec<Piece>,
     trie: DoubleArray,
+    /// Keys of the trie, those of dropped pieces included.
+    keys: usize,
 }
 
 impl Pieces {
     /// Takes pieces in the order of their texts, each once.
     pub fn new(list: Vec<Piece>) -> Result<Self> {
-        let keys: Vec<(&[u8], u32)> =
-            list.iter().map(|piece| piece.text.as_bytes()).zip(0..).collect();
+        let texts = list.iter().map(|piece| piece.text.as_bytes());
+        let keys: Vec<(&[u8], u32)> = texts.zip(0..).collect();
         let trie =
             DoubleArray::build(&keys).map_err(|reason| Error::Tokenizer { path: None, reason })?;
-        Ok(Self { list, trie })
+        let keys = keys.len();
+        Ok(Self { list, trie, keys })
     }
 
-    /// Other scores for the same pieces.
-    pub fn set_scores(&mut self, scores: impl Iterator<Item = f64>) {
-        for (piece, score) in self.list.iter_mut().zip(scores) {
-            piece.score = score;
+    /// The pieces with other scores, without those that are given none.
+    pub fn rescored(self, scores: impl Iterator<Item = Option<f64>>) -> Result<Self> {
+        let Self { list, mut trie, keys } = self;
+        let mut numbers = vec![GONE; list.len()];
+        let mut kept = Vec::with_capacity(list.len());
+        for ((piece, score), number) in list.into_iter().zip(scores).zip(&mut numbers) {
+            if let Some(score) = score {
+                *number = kept.len() as u32;
+                kept.push(Piece { score, ..piece });
+            }
         }
+        // Building takes longer than a pass over the corpus; walking past what is gone costs little.
+        if kept.len() < keys / 2 {
+            return Self::new(kept);
+        }
+        trie.renumber(|number| numbers.get(number as usize).copied().unwrap_or(GONE));
+        Ok(Self { list: kept, trie, keys })
     }
 
     pub fn list(&self) -> &[Piece] {
@@ -51,7 +69,7 @@ impl Pieces {
         for (at, &byte) in text.iter().enumerate() {
             let Some(next) = self.trie.step(place, byte) else { break };
             place = next;
-            if let Some(piece) = self.trie.value(place) {
+            if let Some(piece) = self.trie.value(place).filter(|&piece| piece != GONE) {
                 found(piece as usize, at + 1);
             }
         }
