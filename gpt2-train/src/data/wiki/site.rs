@@ -16,7 +16,7 @@ const CATEGORIES: [&str; 4] = ["category", "kategori", "categoria", "kategorie"]
 pub struct Site {
     /// Where its pages are, such as `https://cs.wikipedia.org/wiki/`.
     pub base: String,
-    /// Names of files and categories, in small letters.
+    /// Names of files and categories, in small letters, in order.
     hidden: Vec<String>,
 }
 
@@ -39,8 +39,7 @@ impl Site {
     /// Whether links to pages with this prefix show nothing in the text: files and categories.
     #[must_use]
     pub fn is_hidden(&self, prefix: &str) -> bool {
-        let prefix = prefix.to_lowercase();
-        self.hidden.iter().any(|name| *name == prefix)
+        self.hidden.binary_search(&prefix.to_lowercase()).is_ok()
     }
 
     /// Where a page is; empty for a wiki that does not say where it is.

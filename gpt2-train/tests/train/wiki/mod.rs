@@ -177,17 +177,17 @@ fn articles_are_kept_and_all_other_pages_counted() {
 #[test]
 fn titles_headings_and_records_are_options() {
     let place = Place::new();
-    let dump = place.write("dump.xml.bz2", compress(&xml(&INDONESIAN, &pages())));
+    let dump = [place.write("dump.xml.bz2", compress(&xml(&INDONESIAN, &pages())))];
     let options =
         WikiOptions { min_length: 25, title: true, headings: false, ..WikiOptions::default() };
-    extract(&[dump.clone()], &place.path("a"), &options).unwrap();
+    extract(&dump, &place.path("a"), &options).unwrap();
     assert_eq!(
         text_of(&place.path("a")),
         "Kebun\nKebun adalah sebidang tanah.\nIa ditanami cabai.\nTomat.\n"
     );
     let options =
         WikiOptions { min_length: 20, format: WikiFormat::Jsonl, ..WikiOptions::default() };
-    extract(&[dump], &place.path("b"), &options).unwrap();
+    extract(&dump, &place.path("b"), &options).unwrap();
     let lines = fs::read_to_string(place.path("b/wiki-00000.jsonl")).unwrap();
     let records: Vec<serde_json::Value> =
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -268,11 +268,11 @@ fn a_limit_ends_the_work() {
 #[test]
 fn threads_change_nothing() {
     let place = Place::new();
-    let dump = place.write("a.xml.bz2", multistream(&INDONESIAN, &many(500, 0)));
+    let dump = [place.write("a.xml.bz2", multistream(&INDONESIAN, &many(500, 0)))];
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let output = place.path(&threads.to_string());
-        pool.install(|| extract(&[dump.clone()], &output, &WikiOptions::default())).unwrap();
+        pool.install(|| extract(&dump, &output, &WikiOptions::default())).unwrap();
         content(&output)
     };
     let one = run(1);

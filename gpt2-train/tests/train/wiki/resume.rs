@@ -43,7 +43,7 @@ fn a_run_that_is_stopped_after_every_batch_gives_the_same_bytes() {
             !names.iter().any(|name| name.ends_with(".txt") || name == "manifest.json"),
             "{names:?}"
         );
-        let error = find_files(&[stopped.clone()]).unwrap_err().to_string();
+        let error = find_files(std::slice::from_ref(&stopped)).unwrap_err().to_string();
         assert!(error.contains("not complete"), "{error}");
         // What was written and not noted, as a killed run leaves it.
         let part = names.iter().rev().find(|name| name.ends_with(".part")).unwrap();
@@ -88,7 +88,7 @@ fn another_job_is_refused_with_what_differs() {
         for (dumps, options, part) in [
             (&dumps[..], &longer, "`min_length` was 0 and is 5"),
             (&dumps[..2], &options(), "there were 3 dumps and now 2"),
-            (&[other.clone()], &options(), "there was the dump"),
+            (std::slice::from_ref(&other), &options(), "there was the dump"),
         ] {
             let error = extract(dumps, folder, options).unwrap_err().to_string();
             assert!(error.contains(part) && error.contains("--overwrite"), "{error}");

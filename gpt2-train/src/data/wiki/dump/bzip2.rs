@@ -228,13 +228,17 @@ impl Bzip2 {
         while self.marks.front().is_some_and(|found| found.bit < self.at) {
             self.marks.pop_front();
         }
-        let done = ((self.at - self.base) / 8) as usize;
-        self.window.drain(..done);
-        self.base += done as u64 * 8;
+        let mut done = ((self.at - self.base) / 8) as usize;
+        // Not for every small block: what is left is moved.
+        if done >= self.window.len() / 2 {
+            self.window.drain(..done);
+            self.base += done as u64 * 8;
+            done = 0;
+        }
         let (least, most) = BATCH_BYTES;
-        self.read_to((BYTES_PER_THREAD * rayon::current_num_threads()).clamp(least, most))?;
+        self.read_to(done + (BYTES_PER_THREAD * rayon::current_num_threads()).clamp(least, most))?;
         match self.marks.len() < 2 {
-            true => self.read_to(LONGEST_BLOCK),
+            true => self.read_to(done + LONGEST_BLOCK),
             false => Ok(()),
         }
     }

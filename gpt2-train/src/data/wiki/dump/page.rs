@@ -23,6 +23,9 @@ pub struct Page<'a> {
     pub text: Cow<'a, str>,
 }
 
+/// MediaWiki allows 255 bytes, without the name of the namespace and escapes.
+const LONGEST_TITLE: usize = 4096;
+
 /// What is wrong with a page, and at which of its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -99,6 +102,11 @@ impl<'a> Fields<'a> {
         };
         let name = tag.name();
         match (depth, name.as_ref()) {
+            (1, "title") if raw.len() > LONGEST_TITLE => {
+                let reason =
+                    format!("a <title> of {} bytes, expected at most {LONGEST_TITLE}", raw.len());
+                return Err(Fault::new(start, reason));
+            }
             (1, "title") => self.title = Some(unescape(raw, start)?),
             (1, "ns") => self.namespace = Some(raw.trim().parse().map_err(|_| number("ns"))?),
             (1, "id") => self.id = Some(raw.trim().parse().map_err(|_| number("id"))?),

@@ -225,6 +225,8 @@ fn what_is_no_page_is_refused_with_its_place() {
         let end = HEAD.len() + without.trim().len();
         refused(dump(&without), end as u64, &format!("no <{field}>"));
     }
+    let title = page(1, "a").replace("Judul 1", &"J".repeat(5000));
+    refused(dump(&title), at + title.find("JJ").unwrap() as u64, "expected at most 4096");
     let number = page(1, "a").replace("<ns>0<", "<ns>nol<");
     refused(
         dump(&number),

@@ -117,10 +117,11 @@ impl Frames {
 
     /// Notes an `=`, if it is the first one of an argument of the innermost template.
     pub fn note_equals(&mut self, at: usize) {
-        if self.is_in_braces() && !self.bars().is_empty() {
-            if let Some(bar) = self.bars.last_mut() {
-                bar.equals.get_or_insert(at);
-            }
+        if self.is_in_braces()
+            && !self.bars().is_empty()
+            && let Some(bar) = self.bars.last_mut()
+        {
+            bar.equals.get_or_insert(at);
         }
     }
 

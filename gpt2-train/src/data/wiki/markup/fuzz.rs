@@ -128,6 +128,20 @@ fn prose_of_random_characters_has_no_blank_line_and_no_mark() {
     }
 }
 
+#[track_caller]
+fn check_time(text: impl Fn(usize) -> String) {
+    let seconds = |bytes: usize| {
+        let text = text(bytes);
+        let start = Instant::now();
+        prose(&text);
+        start.elapsed().as_secs_f64()
+    };
+    // What is quadratic takes minutes for a megabyte.
+    let long = seconds(1 << 20);
+    let part: String = text(100).chars().take(100).collect();
+    assert!(long < 5.0, "{part:?} takes {long} s, a tenth of it {} s", seconds((1 << 20) / 10));
+}
+
 #[test]
 fn time_grows_with_the_text_and_not_faster() {
     let mut patterns: Vec<String> = PIECES.map(ToString::to_string).to_vec();
@@ -136,35 +150,46 @@ fn time_grows_with_the_text_and_not_faster() {
         let pieces = rng.random_range(2..6);
         patterns.push((0..pieces).map(|_| PIECES[rng.random_range(0..PIECES.len())]).collect());
     }
-    patterns.extend(
-        [
-            "[[Berkas:a|\n\n",
-            "{{a|[[b ",
-            "   <!---->",
-            "<code>x",
-            "<ref>a<math>",
-            "<span a=\"",
-            "{|\n|\n",
-            "(,{{a}} ",
-        ]
-        .map(str::to_string),
-    );
-    for pattern in patterns {
-        let seconds = |bytes: usize| {
-            let text = pattern.repeat(bytes / pattern.len());
-            let start = Instant::now();
-            prose(&text);
-            start.elapsed().as_secs_f64()
-        };
-        // What is quadratic takes minutes for a megabyte.
-        let long = seconds(1 << 20);
-        if std::env::var_os("SHOW").is_some() {
-            eprintln!("{long:.4} {pattern:?}");
-        }
-        assert!(
-            long < 5.0,
-            "{pattern:?} takes {long} s, a tenth of it {} s",
-            seconds((1 << 20) / 10)
-        );
+    let more = [
+        "[[Berkas:a|\n\n",
+        "{{a|[[b ",
+        "   <!---->",
+        "<code>x",
+        "<ref>a<math>",
+        "<span a=\"",
+        "{|\n|\n",
+        "(,{{a}} ",
+        "{{quote|",
+        "{{lang|a|",
+        "[[a|",
+        "{{a|b=c|",
+    ];
+    patterns.extend(more.map(str::to_string));
+    for pattern in &patterns {
+        check_time(|bytes| pattern.repeat(bytes / pattern.len()));
+    }
+    for (open, close) in [
+        ("{{lang|a|b", "}}"),
+        ("{{quote|", "}}"),
+        ("[[a|b", "]]"),
+        ("[[Berkas:a|", "]]"),
+        ("\n{|\n", "\n|}"),
+        ("<table>", "</table>"),
+        ("(,{{a}}x", ")"),
+        ("（、{{a}}", "、）"),
+        ("{{{", "}}}"),
+        ("[http://a ", "]"),
+        ("<poem>", "</poem>"),
+        ("<ref>", "</ref>"),
+        ("<!--", "-->"),
+        ("<nowiki>", "</nowiki>"),
+        ("[[a {{b ", "]]"),
+        ("{{a [[b ", "}}"),
+        ("'''a''", "'''''"),
+    ] {
+        check_time(|bytes| {
+            let times = bytes / (open.len() + close.len());
+            open.repeat(times) + &close.repeat(times)
+        });
     }
 }

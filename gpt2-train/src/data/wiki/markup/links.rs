@@ -44,10 +44,10 @@ impl Stripper<'_> {
             return self.open(Kind::Link, count);
         }
         let rest = &self.text[self.at + 1..];
-        let begins = |scheme: &&str| {
+        let begins = |scheme: &str| {
             rest.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
         };
-        match SCHEMES.iter().any(|scheme| begins(&scheme)) {
+        match SCHEMES.iter().any(|scheme| begins(scheme)) {
             true => {
                 self.open(Kind::External, 1);
                 self.skip_address();

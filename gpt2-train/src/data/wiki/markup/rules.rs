@@ -23,8 +23,11 @@ pub enum Rule {
     /// What stands behind the colon.
     Function,
     /// What a function makes of names and texts of all arguments.
-    Compose(fn(&[(Option<&str>, &str)]) -> String),
+    Compose(fn(&[Value]) -> String),
 }
+
+/// An argument: its name, if it has one, and its text.
+pub type Value<'a> = (Option<&'a str>, &'a str);
 
 /// Templates that say that a page tells meanings of a word apart: in English, Indonesian, Portuguese, Japanese and Czech.
 const DISAMBIGUATIONS: &str = "disambiguation|disambig|disamb|dab|disambiguation page|disambiguation cleanup|geodis|hndis|\
@@ -163,13 +166,13 @@ fn normal(name: &str) -> Cow<'_, str> {
 }
 
 /// Texts of the arguments without a name, and of those whose name is a number.
-fn unnamed<'a>(arguments: &'a [(Option<&'a str>, &'a str)]) -> impl Iterator<Item = &'a str> {
+fn unnamed<'a>(arguments: &'a [Value<'a>]) -> impl Iterator<Item = &'a str> {
     let is_number = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
     arguments.iter().filter(move |(name, _)| name.is_none_or(is_number)).map(|(_, text)| *text)
 }
 
 /// `English (日本語, Nihongo)`
-fn nihongo(arguments: &[(Option<&str>, &str)]) -> String {
+fn nihongo(arguments: &[Value]) -> String {
     let texts: Vec<&str> = unnamed(arguments).take(3).filter(|text| !text.is_empty()).collect();
     match texts.as_slice() {
         [] => String::new(),
@@ -179,7 +182,7 @@ fn nihongo(arguments: &[(Option<&str>, &str)]) -> String {
 }
 
 /// `漢字（かんじ）`
-fn reading(arguments: &[(Option<&str>, &str)]) -> String {
+fn reading(arguments: &[Value]) -> String {
     let mut texts = unnamed(arguments);
     match (texts.next(), texts.next()) {
         (Some(text), Some(reading)) if !reading.is_empty() => format!("{text}（{reading}）"),
@@ -188,7 +191,7 @@ fn reading(arguments: &[(Option<&str>, &str)]) -> String {
 }
 
 /// Numbers, what stands between them, and their unit, as they were before conversion.
-fn convert(arguments: &[(Option<&str>, &str)]) -> String {
+fn convert(arguments: &[Value]) -> String {
     let mut words: Vec<&str> = Vec::new();
     let mut has_unit = false;
     for text in unnamed(arguments) {
@@ -229,7 +232,7 @@ fn convert(arguments: &[(Option<&str>, &str)]) -> String {
 }
 
 /// A number and the argument `u`.
-fn value(arguments: &[(Option<&str>, &str)]) -> String {
+fn value(arguments: &[Value]) -> String {
     let number = unnamed(arguments).next().unwrap_or_default();
     match arguments.iter().find(|(name, _)| matches!(name, Some("u" | "ul"))) {
         Some((_, unit)) => format!("{number} {unit}"),
@@ -238,7 +241,7 @@ fn value(arguments: &[(Option<&str>, &str)]) -> String {
 }
 
 /// `1/2`, `1 1/2`
-fn fraction(arguments: &[(Option<&str>, &str)]) -> String {
+fn fraction(arguments: &[Value]) -> String {
     match unnamed(arguments).collect::<Vec<_>>().as_slice() {
         [denominator] => format!("1/{denominator}"),
         [numerator, denominator] => format!("{numerator}/{denominator}"),
@@ -248,7 +251,7 @@ fn fraction(arguments: &[(Option<&str>, &str)]) -> String {
 }
 
 /// `c. 1500`
-fn circa(arguments: &[(Option<&str>, &str)]) -> String {
+fn circa(arguments: &[Value]) -> String {
     match unnamed(arguments).next() {
         Some(year) => format!("c. {year}"),
         None => "c.".to_string(),

@@ -4,7 +4,7 @@ use super::Stripper;
 use super::frames::{Bar, Frame, Kind};
 use super::languages::is_language;
 use super::marks;
-use super::rules::Rule;
+use super::rules::{Rule, Value};
 
 impl Stripper<'_> {
     /// `{`, which may begin a template.
@@ -82,7 +82,7 @@ impl Stripper<'_> {
                 self.keep(start, start + function, first_bar.unwrap_or(self.out.len()))
             }
             Rule::Compose(compose) => {
-                let values: Vec<(Option<&str>, &str)> =
+                let values: Vec<Value> =
                     self.arguments().map(|argument| self.value(&argument)).collect();
                 let text = compose(&values);
                 self.replace(start, &text);
@@ -150,7 +150,7 @@ impl Stripper<'_> {
     }
 
     /// Name and text of an argument.
-    fn value(&self, argument: &Argument) -> (Option<&str>, &str) {
+    fn value(&self, argument: &Argument) -> Value<'_> {
         let name = argument.name.map(|(from, to)| self.out[from..to].trim());
         (name, self.out[argument.from..argument.to].trim())
     }

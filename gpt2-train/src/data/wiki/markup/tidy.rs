@@ -101,6 +101,9 @@ fn between(before: &str, after: &str) -> &'static str {
     }
 }
 
+/// Most brackets in each other that are looked after.
+const DEEPEST_BRACKETS: usize = 16;
+
 /// Cleans lines, in a buffer that is used again.
 #[derive(Default)]
 struct Cleaner {
@@ -167,7 +170,9 @@ impl Cleaner {
             | '\u{2060}'
             | '\u{feff}' => {}
             '(' | '（' => {
-                self.brackets.push(self.line.len());
+                if self.brackets.len() < DEEPEST_BRACKETS {
+                    self.brackets.push(self.line.len());
+                }
                 self.line.push(sign);
             }
             ')' | '）' => self.close(sign),
