@@ -246,7 +246,7 @@ mod tests {
         for (one, other) in &pairs {
             let similarity = jaccard(one, other, 2);
             let found = index.find(&hasher.signature(other)).is_some();
-            if similarity > 0.85 || similarity < 0.55 {
+            if !(0.55..=0.85).contains(&similarity) {
                 assert_eq!(found, similarity > 0.7, "{similarity}");
             }
         }
