@@ -382,11 +382,15 @@ fn a_charsmap_that_leads_nowhere_is_refused() {
     let root = [&(1_u32 << 10).to_le_bytes()[..], &[0; 1020]].concat();
     for (words, charsmap) in [
         ("the charsmap is cut", vec![1, 2]),
-        ("a trie of 7 bytes", [trie(7), vec![0; 20]].concat()),
-        ("a trie of 1024 bytes in 20", [trie(1024), vec![0; 20]].concat()),
-        ("a trie of 4294967295 bytes", [trie(u32::MAX), vec![0; 2000]].concat()),
+        ("rules of 7 bytes", [trie(7), vec![0; 20]].concat()),
+        ("rules of 1024 bytes in 20", [trie(1024), vec![0; 20]].concat()),
+        ("rules of 4294967295 bytes", [trie(u32::MAX), vec![0; 2000]].concat()),
         ("are not UTF-8", [trie(1024), root.clone(), vec![0xFF, 0]].concat()),
         ("replacements of the charsmap are cut", [trie(1024), root.clone(), vec![b'a']].concat()),
+        (
+            "replaces with 4097 bytes",
+            [trie(1024), root.clone(), vec![b'a'; 4097], vec![0]].concat(),
+        ),
         ("no root", [trie(1024), vec![0; 1024], vec![0]].concat()),
         ("leads nowhere", [trie(1024), vec![0x55; 1024], vec![0]].concat()),
     ] {
