@@ -15,7 +15,7 @@ mod normalizer;
 mod prepare;
 pub(in crate::tokenizer) mod proto;
 mod read;
-mod trie;
+pub(in crate::tokenizer) mod trie;
 mod unigram;
 
 use std::collections::HashMap;

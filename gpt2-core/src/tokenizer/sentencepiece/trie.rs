@@ -12,7 +12,7 @@ const TRIES: usize = 128;
 /// A set of byte strings, each with a number: a double array. The child of a node stands at the node's base with the
 /// child's byte added modulo 2, and knows its parent.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Trie {
+pub(in crate::tokenizer) struct Trie {
     nodes: Vec<Node>,
     /// By node; of use where the node has a value.
     values: Vec<u32>,
@@ -27,7 +27,7 @@ struct Node {
 
 impl Trie {
     /// The set of keys that are sorted and different, and whose bytes are fewer than 2^30.
-    pub(super) fn new(keys: &[(&[u8], u32)]) -> Self {
+    pub(in crate::tokenizer) fn new(keys: &[(&[u8], u32)]) -> Self {
         if keys.is_empty() {
             return Self::default();
         }
@@ -61,7 +61,7 @@ impl Trie {
 
     /// The keys that a text begins with, shorter ones first: length and number.
     #[inline]
-    pub(super) fn prefixes<'t>(
+    pub(in crate::tokenizer) fn prefixes<'t>(
         &'t self,
         text: &'t [u8],
     ) -> impl Iterator<Item = (usize, u32)> + 't {
@@ -78,13 +78,13 @@ impl Trie {
     }
 
     /// The number of a key.
-    pub(super) fn get(&self, key: &[u8]) -> Option<u32> {
+    pub(in crate::tokenizer) fn get(&self, key: &[u8]) -> Option<u32> {
         let longest = self.prefixes(key).last();
         longest.filter(|(length, _)| *length == key.len()).map(|(_, value)| value)
     }
 
     /// Whether a key begins with a byte.
-    pub(super) fn begins_with(&self, byte: u8) -> bool {
+    pub(in crate::tokenizer) fn begins_with(&self, byte: u8) -> bool {
         let Some(root) = self.nodes.first() else { return false };
         let child = (root.base & !HAS_VALUE) ^ u32::from(byte);
         self.nodes.get(child as usize).is_some_and(|child| child.parent == 0)
