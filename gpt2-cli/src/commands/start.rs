@@ -97,7 +97,7 @@ impl StartArgs {
 fn check(tokenizer: &Tokenizer, config: &Gpt2Config, folder: &Path) -> Result<(), Error> {
     tokenizer.check_matches(config.vocab_size).map_err(|error| match error.in_file(folder) {
         Error::Tokenizer { path, reason } => {
-            let reason = format!("{reason}; `--resize-token-embeddings` makes it so");
+            let reason = format!("{reason} (`--resize-token-embeddings` resizes the model)");
             Error::Tokenizer { path, reason }
         }
         other => other,

@@ -406,7 +406,7 @@ fn what_a_new_model_lacks_is_named() {
         ("list.json", &tokenizer, "list.json: malformed JSON"),
         (config, "nowhere", "nowhere: "),
         (config, "empty", "empty: there is no tokenizer.json or vocab.json"),
-        ("small.json", &tokenizer, "the tokenizer has ids up to 383"),
+        ("small.json", &tokenizer, "the tokenizer has 384 ids"),
     ] {
         let args = ["train", "--config", config, "--tokenizer", tokenizer, "--data", stories];
         place.refused(&[&args[..], &["--output", "new"]].concat(), &[part]);

@@ -296,11 +296,12 @@ impl Tokenizer {
     /// [`Error::Tokenizer`] with both numbers.
     pub fn check_matches(&self, vocab_size: usize) -> Result<()> {
         let tokens = self.max_id() as usize + 1;
-        if (tokens..=tokens.next_multiple_of(PADDING)).contains(&vocab_size) {
+        let most = tokens.next_multiple_of(PADDING);
+        if (tokens..=most).contains(&vocab_size) {
             return Ok(());
         }
         let reason = format!(
-            "the tokenizer has {tokens} ids and the model vocab_size {vocab_size}, expected as many, or a multiple of {PADDING} next to it"
+            "the tokenizer has {tokens} ids and the model vocab_size {vocab_size}, expected {tokens}, or up to {most} with padding"
         );
         Err(Error::Tokenizer { path: None, reason })
     }

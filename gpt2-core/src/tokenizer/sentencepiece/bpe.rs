@@ -5,8 +5,8 @@ use std::collections::{BinaryHeap, HashMap};
 use std::ops::Range;
 
 use super::Piece;
-use super::double_array::DoubleArray;
 use super::normalizer::{SPACE, Symbols, char_length};
+use super::trie::Trie;
 
 /// Pieces that nothing may become are taken apart again, to this depth.
 const MOST_SPLITS: usize = 100;
@@ -16,7 +16,7 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug, Clone)]
 pub(super) struct Bpe {
     /// Normal pieces, symbols of the user, and unused pieces.
-    pub(super) pieces: DoubleArray,
+    pub(super) pieces: Trie,
     /// By id.
     pub(super) scores: Vec<f32>,
     /// In ascending order.

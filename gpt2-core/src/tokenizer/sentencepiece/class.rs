@@ -4,7 +4,6 @@ use serde_json::{Map, Value};
 
 use super::super::files::{CONFIG, SourceFile, SourceFiles};
 use super::super::special::{AddedToken, Roles};
-use super::super::vocab::MAX_IDS;
 use super::model::RolePieces;
 use super::prepare::Prepare;
 use crate::Result;
@@ -23,6 +22,9 @@ const CLASSES: [(&str, [Option<&str>; 4]); 8] = [
 
 /// Classes that change a text first, and whether its letters become small if no file says so.
 const PREPARING: [(&str, bool); 2] = [("AlbertTokenizer", true), ("XLNetTokenizer", false)];
+
+/// T5 has a hundred.
+const MAX_EXTRA_IDS: u32 = 10_000;
 
 /// Classes that leave the model as it is, and say nothing of roles.
 const PLAIN: [&str; 3] = ["GPT2Tokenizer", "PreTrainedTokenizer", "TokenizersBackend"];
@@ -87,9 +89,9 @@ impl Class {
             }
         }
         if let Some(value) = config.get("extra_ids").filter(|value| !value.is_null()) {
-            let count = value.as_u64().filter(|count| *count < u64::from(MAX_IDS));
-            let count = count.and_then(|count| u32::try_from(count).ok()).ok_or_else(|| {
-                file.error(format!("`extra_ids` is {value}, expected a number below {MAX_IDS}"))
+            let count = value.as_u64().and_then(|count| u32::try_from(count).ok());
+            let count = count.filter(|count| *count <= MAX_EXTRA_IDS).ok_or_else(|| {
+                file.error(format!("`extra_ids` is {value}, expected 0 to {MAX_EXTRA_IDS}"))
             })?;
             class.extra_ids = count;
         }

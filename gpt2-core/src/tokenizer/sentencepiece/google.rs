@@ -25,10 +25,6 @@ impl Google {
         ids: &mut Vec<u32>,
         offsets: Option<&mut Vec<(usize, usize)>>,
     ) -> Result<()> {
-        // The binding takes an empty answer for a failure.
-        if text.is_empty() {
-            return Ok(());
-        }
         let pieces = self.0.encode(text).map_err(refusal)?;
         ids.extend(pieces.iter().map(|piece| piece.id));
         if let Some(offsets) = offsets {

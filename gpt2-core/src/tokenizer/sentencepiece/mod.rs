@@ -4,10 +4,10 @@
 //! tokens are cut out of a text before the model sees it, and a text is put together as `transformers` does.
 
 mod bpe;
+mod charsmap;
 mod class;
 mod cut;
 mod decoder;
-pub(in crate::tokenizer) mod double_array;
 #[cfg(feature = "sentencepiece")]
 mod google;
 mod model;
@@ -15,6 +15,7 @@ pub(in crate::tokenizer) mod normalizer;
 mod prepare;
 pub(in crate::tokenizer) mod proto;
 mod read;
+pub(in crate::tokenizer) mod trie;
 mod unigram;
 
 use std::collections::HashMap;
@@ -185,9 +186,11 @@ impl SentencePiece {
         ids: &mut Vec<u32>,
         offsets: Option<&mut Vec<(usize, usize)>>,
     ) -> Result<()> {
+        // The binding of Google's library takes an empty answer for a failure.
         #[cfg(feature = "sentencepiece")]
-        self.google.encode(text, start, ids, offsets)?;
-        #[cfg(not(feature = "sentencepiece"))]
+        if !text.is_empty() {
+            return self.google.encode(text, start, ids, offsets);
+        }
         self.model.encode(text, start, ids, offsets);
         Ok(())
     }
@@ -251,11 +254,8 @@ impl SentencePiece {
 
     /// The byte that a token stands for.
     fn byte(&self, id: u32) -> Option<u8> {
-        let byte_ids = self.model.byte_ids.as_ref()?;
-        if self.model.kind(id) != Some(PieceType::Byte) {
-            return None;
-        }
-        byte_ids.iter().zip(0..).find(|(other, _)| **other == id).map(|(_, byte)| byte)
+        let is_byte = self.model.kind(id) == Some(PieceType::Byte);
+        self.model.piece(id).filter(|_| is_byte).and_then(read::byte_of)
     }
 
     fn denormalizer(&self) -> Option<&Normalizer> {

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use super::Piece;
 use super::bpe::Bpe;
-use super::double_array::DoubleArray;
 use super::normalizer::{Normalized, Normalizer, SPACE, Symbols, char_length};
 use super::proto::PieceType;
+use super::trie::Trie;
 use super::unigram::Unigram;
 
 /// No id.
@@ -44,12 +44,12 @@ pub(super) enum Algorithm {
     Bpe(Bpe),
     /// Every word is a piece or unknown.
     Word {
-        pieces: DoubleArray,
+        pieces: Trie,
         unknown: u32,
     },
     /// Every character and every symbol of the user is a piece or unknown.
     Char {
-        pieces: DoubleArray,
+        pieces: Trie,
         symbols: Symbols,
         unknown: u32,
     },
@@ -76,12 +76,7 @@ impl Algorithm {
 }
 
 /// Cuts a text into parts, each of which is a piece or unknown.
-fn cut(
-    text: &[u8],
-    pieces: &DoubleArray,
-    unknown: u32,
-    length: impl Fn(&[u8]) -> usize,
-) -> Vec<Piece> {
+fn cut(text: &[u8], pieces: &Trie, unknown: u32, length: impl Fn(&[u8]) -> usize) -> Vec<Piece> {
     let mut found = Vec::new();
     let mut start = 0;
     while start < text.len() {

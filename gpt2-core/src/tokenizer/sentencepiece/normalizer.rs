@@ -4,77 +4,35 @@
 //! the `Precompiled` normalizer of the `tokenizers` crate looks at grapheme clusters: they differ where a cluster has a
 //! rule for a part of it only.
 
-use super::double_array::DoubleArray;
+use super::charsmap::Charsmap;
 use super::proto::NormalizerSpec;
+use super::trie::Trie;
 
 /// The mark of a space, U+2581.
-pub(in crate::tokenizer) const SPACE: &str = "▁";
+pub(super) const SPACE: &str = "▁";
 const REPLACEMENT: &[u8] = "\u{FFFD}".as_bytes();
-/// Google's library looks at that many rules with a common beginning.
-const MOST_RULES: usize = 32;
-/// And at that many symbols.
+/// Google's library looks at that many symbols with a common beginning.
 const MOST_SYMBOLS: usize = 64;
-/// What the trie of a charsmap is a multiple of, in bytes.
-const TRIE_BLOCK: usize = 1024;
 
 /// Symbols of the user, which are taken out of a text whole and as they are.
 #[derive(Debug, Clone, Default)]
-pub(in crate::tokenizer) struct Symbols(DoubleArray);
+pub(in crate::tokenizer) struct Symbols(Trie);
 
 impl Symbols {
-    pub(in crate::tokenizer) fn new(symbols: &[(&[u8], u32)]) -> Result<Self, String> {
-        DoubleArray::build(symbols).map(Self)
+    pub(in crate::tokenizer) fn new(symbols: &[(&[u8], u32)]) -> Self {
+        Self(Trie::new(symbols))
     }
 
     /// The length of the symbol that a text begins with.
-    pub(in crate::tokenizer) fn prefix(&self, text: &[u8]) -> Option<usize> {
-        self.0.longest_prefix(text, MOST_SYMBOLS).map(|(length, _)| length)
-    }
-}
-
-/// Rules of replacement.
-#[derive(Debug, Clone)]
-struct Rules {
-    trie: DoubleArray,
-    /// The replacements, each with a zero byte behind it.
-    replacements: Vec<u8>,
-}
-
-impl Rules {
-    /// Reads `<size of the trie: 4 bytes><trie><replacements>`.
-    fn read(charsmap: &[u8]) -> Result<Self, String> {
-        let (size, rest) = charsmap.split_first_chunk::<4>().ok_or("the charsmap is cut")?;
-        let size = u32::from_le_bytes(*size) as usize;
-        if size < TRIE_BLOCK || !size.is_multiple_of(TRIE_BLOCK) || size >= rest.len() {
-            let length = rest.len();
-            return Err(format!("the charsmap has a trie of {size} bytes in {length}"));
-        }
-        let (trie, replacements) = rest.split_at(size);
-        let text = std::str::from_utf8(replacements)
-            .map_err(|_| "the replacements of the charsmap are not UTF-8")?;
-        if !text.ends_with('\0') {
-            return Err("the replacements of the charsmap are cut".to_string());
-        }
-        let trie = DoubleArray::from_bytes(trie, replacements.len())
-            .map_err(|reason| format!("charsmap: {reason}"))?;
-        if let Some(value) = trie.values().find(|value| !text.is_char_boundary(*value as usize)) {
-            return Err(format!("charsmap: the replacement at {value} begins inside a character"));
-        }
-        Ok(Self { trie, replacements: replacements.to_vec() })
-    }
-
-    /// Length of what is replaced at the beginning of a text, and the replacement.
-    fn prefix(&self, text: &[u8]) -> Option<(usize, &[u8])> {
-        let (length, value) = self.trie.longest_prefix(text, MOST_RULES)?;
-        let rest = self.replacements.get(value as usize..)?;
-        Some((length, rest.split(|byte| *byte == 0).next()?))
+    pub(super) fn prefix(&self, text: &[u8]) -> Option<usize> {
+        self.0.prefixes(text).take(MOST_SYMBOLS).last().map(|(length, _)| length)
     }
 }
 
 /// A `NormalizerSpec` at work.
 #[derive(Debug, Clone)]
 pub(in crate::tokenizer) struct Normalizer {
-    rules: Option<Rules>,
+    rules: Option<Charsmap>,
     symbols: Symbols,
     /// Bytes that a rule or symbol begins with.
     is_special: [bool; 256],
@@ -89,7 +47,7 @@ pub(in crate::tokenizer) struct Normalizer {
 pub(in crate::tokenizer) struct Normalized {
     pub(in crate::tokenizer) text: Vec<u8>,
     /// For every byte, and for the end, the byte of the original text that it comes from. Kept if so asked.
-    pub(in crate::tokenizer) origins: Option<Vec<usize>>,
+    pub(super) origins: Option<Vec<usize>>,
 }
 
 impl Normalized {
@@ -122,12 +80,12 @@ impl Normalizer {
         symbols: Symbols,
     ) -> Result<Self, String> {
         let charsmap = spec.precompiled_charsmap();
-        let rules = (!charsmap.is_empty()).then(|| Rules::read(charsmap)).transpose()?;
-        let mut is_special = [false; 256];
-        let tries = rules.iter().map(|rules| &rules.trie).chain([&symbols.0]);
-        for byte in tries.flat_map(DoubleArray::first_bytes) {
-            is_special[usize::from(byte)] = true;
-        }
+        let rules = (!charsmap.is_empty()).then(|| Charsmap::read(charsmap)).transpose()?;
+        let is_special = std::array::from_fn(|byte| {
+            let byte = byte as u8;
+            let begins_rule = rules.as_ref().is_some_and(|rules| rules.begins_with(byte));
+            begins_rule || symbols.0.begins_with(byte)
+        });
         Ok(Self {
             rules,
             symbols,
@@ -139,12 +97,12 @@ impl Normalizer {
         })
     }
 
-    pub(in crate::tokenizer) fn add_dummy_prefix(&self) -> bool {
+    pub(super) fn add_dummy_prefix(&self) -> bool {
         self.add_dummy_prefix
     }
 
     /// Whether the beginning of a decoded text loses its mark of a space, and whether it loses all of them.
-    pub(in crate::tokenizer) fn strips_first_space(&self) -> (bool, bool) {
+    pub(super) fn strips_first_space(&self) -> (bool, bool) {
         (self.add_dummy_prefix || self.remove_extra_whitespaces, self.remove_extra_whitespaces)
     }
 

@@ -9,10 +9,10 @@ use xxhash_rust::xxh3::Xxh3;
 use super::super::files::SourceFile;
 use super::super::vocab::MAX_IDS;
 use super::bpe::{Bpe, Words};
-use super::double_array::DoubleArray;
 use super::model::{Algorithm, Model, NO_ID, RolePieces};
 use super::normalizer::{Normalizer, Symbols};
 use super::proto::{ModelProto, ModelType, PieceType, SentencePiece, TrainerSpec};
+use super::trie::Trie;
 use super::unigram::Unigram;
 use crate::{Error, Result};
 
@@ -164,7 +164,7 @@ fn check_piece(
 }
 
 /// The byte that a piece such as `<0x0A>` stands for.
-fn byte_of(piece: &str) -> Option<u8> {
+pub(super) fn byte_of(piece: &str) -> Option<u8> {
     let digits = piece.strip_prefix("<0x")?.strip_suffix('>')?;
     let is_upper = |c: u8| c.is_ascii_digit() || (b'A'..=b'F').contains(&c);
     let valid = digits.len() == 2 && digits.bytes().all(is_upper);
@@ -174,7 +174,7 @@ fn byte_of(piece: &str) -> Option<u8> {
 fn build(proto: &ModelProto, pieces: Pieces<'_>) -> Result<Model, String> {
     let no_spec = TrainerSpec::default();
     let trainer = proto.trainer_spec.as_ref().unwrap_or(&no_spec);
-    let symbols = Symbols::new(&pieces.sorted(|kind| kind == PieceType::UserDefined))?;
+    let symbols = Symbols::new(&pieces.sorted(|kind| kind == PieceType::UserDefined));
     let suffix = trainer.treat_whitespace_as_suffix();
     let spec = proto.normalizer_spec.clone().unwrap_or_default();
     let normalizer = Normalizer::new(&spec, suffix, symbols.clone())?;
@@ -207,9 +207,7 @@ fn algorithm(kind: ModelType, pieces: &Pieces<'_>, symbols: Symbols) -> Result<A
     let unknown = pieces.unknown.unwrap_or(NO_ID);
     let scores = || pieces.list.iter().map(|(_, _, score)| *score).collect::<Vec<_>>();
     // What is unused is not found, and so is unknown.
-    let used = || {
-        DoubleArray::build(&pieces.sorted(|kind| is_for_text(kind) && kind != PieceType::Unused))
-    };
+    let used = || Trie::new(&pieces.sorted(|kind| is_for_text(kind) && kind != PieceType::Unused));
     Ok(match kind {
         ModelType::Unigram => {
             if !pieces.list.iter().any(|(_, kind, _)| is_for_text(*kind)) {
@@ -223,7 +221,7 @@ fn algorithm(kind: ModelType, pieces: &Pieces<'_>, symbols: Symbols) -> Result<A
             }
             let normal = pieces.list.iter().filter(|(_, kind, _)| *kind == PieceType::Normal);
             let least = normal.map(|(_, _, score)| *score).fold(f32::MAX, f32::min);
-            Algorithm::Unigram(Unigram { pieces: used()?, scores, least, unknown })
+            Algorithm::Unigram(Unigram { pieces: used(), scores, least, unknown })
         }
         ModelType::Bpe => {
             let of_kind = |wanted| {
@@ -236,11 +234,11 @@ fn algorithm(kind: ModelType, pieces: &Pieces<'_>, symbols: Symbols) -> Result<A
                 true => Words::of(for_text.map(|(text, ..)| *text)),
                 false => Words::No,
             };
-            let pieces = DoubleArray::build(&pieces.sorted(is_for_text))?;
+            let pieces = Trie::new(&pieces.sorted(is_for_text));
             Algorithm::Bpe(Bpe { pieces, scores: scores(), unused, symbols, unknown, words })
         }
-        ModelType::Word => Algorithm::Word { pieces: used()?, unknown },
-        ModelType::Char => Algorithm::Char { pieces: used()?, symbols, unknown },
+        ModelType::Word => Algorithm::Word { pieces: used(), unknown },
+        ModelType::Char => Algorithm::Char { pieces: used(), symbols, unknown },
     })
 }
 

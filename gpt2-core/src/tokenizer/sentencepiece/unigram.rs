@@ -1,8 +1,8 @@
 //! The likeliest way to cut a text, under a model that gives every piece a probability.
 
 use super::Piece;
-use super::double_array::DoubleArray;
 use super::normalizer::char_length;
+use super::trie::Trie;
 
 /// What a character without a piece costs more than the least likely piece.
 const UNKNOWN_PENALTY: f32 = 10.0;
@@ -15,7 +15,7 @@ const NONE: u32 = u32::MAX;
 /// ways with one score the longer last piece stays.
 #[derive(Debug, Clone)]
 pub(super) struct Unigram {
-    pub(super) pieces: DoubleArray,
+    pub(super) pieces: Trie,
     /// By id.
     pub(super) scores: Vec<f32>,
     /// The least score of a normal piece.
@@ -67,15 +67,12 @@ impl Unigram {
                 here = 0.0;
             }
             let mut has_single = false;
-            let mut place = self.pieces.root();
-            for (&byte, end) in text[start..].iter().zip(start + 1..) {
-                let Some(next) = self.pieces.step(place, byte) else { break };
-                place = next;
-                let Some(id) = self.pieces.value(place) else { continue };
+            for (bytes, id) in self.pieces.prefixes(&text[start..]) {
                 let Some(score) = self.scores.get(id as usize) else { continue };
+                let end = start + bytes;
                 frontier = frontier.max(end);
                 best[end].offer(id, score + here, start);
-                has_single |= end - start == length;
+                has_single |= bytes == length;
             }
             if !has_single {
                 frontier = frontier.max(start + length);

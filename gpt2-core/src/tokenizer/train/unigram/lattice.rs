@@ -67,10 +67,10 @@ pub(super) struct Lattice {
 fn edges_at(pieces: &Pieces, text: &[u8], start: usize, mut edge: impl FnMut(usize, usize)) {
     let character = char_length(text[start]);
     let mut has_character = false;
-    pieces.prefixes_of(&text[start..], |piece, length| {
+    for (piece, length) in pieces.prefixes_of(&text[start..]) {
         has_character |= length == character;
         edge(start + length, piece);
-    });
+    }
     if !has_character {
         edge(start + character, UNKNOWN);
     }
@@ -189,7 +189,7 @@ mod tests {
             text: text.to_string(),
             score: probability.ln(),
         };
-        Pieces::new(list.iter().map(piece).collect()).unwrap()
+        Pieces::new(list.iter().map(piece).collect())
     }
 
     fn expect(text: &str, pieces: &Pieces) -> (f64, Vec<f64>) {

@@ -9,7 +9,6 @@ use rayon::prelude::*;
 use super::lattice::{Lattice, Weights};
 use super::pieces::{Piece, Pieces};
 use super::segments::Segments;
-use crate::Result;
 use crate::tokenizer::train::TrainProgress;
 
 /// Tasks that a pass over the corpus is divided into.
@@ -34,24 +33,24 @@ pub(super) fn learn(
     seeds: Vec<Piece>,
     plan: &Plan,
     progress: &mut dyn FnMut(TrainProgress),
-) -> Result<Vec<Piece>> {
+) -> Vec<Piece> {
     let wanted = (plan.vocab_size as f64 * SPARE) as usize;
     let rounds = (wanted as f64 / seeds.len() as f64).ln() / plan.shrinking_factor.ln();
     let total = (rounds.max(0.0).ceil() as usize + 1) * plan.num_sub_iterations;
-    let mut pieces = Pieces::new(seeds)?;
+    let mut pieces = Pieces::new(seeds);
     let mut done = 0;
     loop {
         for _ in 0..plan.num_sub_iterations {
             let expected = expectations(segments, &pieces);
-            pieces = maximized(pieces, &expected)?;
+            pieces = maximized(pieces, &expected);
             done += 1;
             progress(TrainProgress { stage: "learning pieces", done, total: total.max(done) });
         }
         if pieces.list().len() <= wanted {
-            return Ok(pieces.into_list());
+            return pieces.into_list();
         }
         let most = wanted.max((pieces.list().len() as f64 * plan.shrinking_factor) as usize);
-        pieces = pruned(segments, pieces, most)?;
+        pieces = pruned(segments, pieces, most);
     }
 }
 
@@ -96,7 +95,7 @@ fn expectations(segments: &Segments, pieces: &Pieces) -> Vec<f64> {
 ///
 /// The digamma function in the place of the logarithm is a prior that prefers few pieces (Liang and Klein, "Structured
 /// Bayesian Nonparametric Models with Variational Inference", 2007).
-fn maximized(pieces: Pieces, expected: &[f64]) -> Result<Pieces> {
+fn maximized(pieces: Pieces, expected: &[f64]) -> Pieces {
     let is_kept = |count: f64| count >= LEAST_EXPECTED;
     let whole = digamma(expected.iter().filter(|&&count| is_kept(count)).sum());
     let score = |&count: &f64| is_kept(count).then(|| digamma(count) - whole);
@@ -114,7 +113,7 @@ enum Instead {
 }
 
 /// Keeps the pieces whose loss would cost most of the likelihood, `most` of them.
-fn pruned(segments: &Segments, pieces: Pieces, most: usize) -> Result<Pieces> {
+fn pruned(segments: &Segments, pieces: Pieces, most: usize) -> Pieces {
     let scores = Weights::scores(&pieces);
     let instead: Vec<Instead> = (0..pieces.list().len())
         .into_par_iter()
@@ -207,8 +206,8 @@ mod tests {
             Pieces::new(list.iter().map(|text| Piece { text: text.to_string(), score }).collect());
         let texts = |most| -> Vec<String> {
             let plan = Plan { vocab_size: most, shrinking_factor: 0.5, num_sub_iterations: 2 };
-            let seeds = pieces.as_ref().unwrap().list().to_vec();
-            let learned = learn(&segments, seeds, &plan, &mut |_| {}).unwrap();
+            let seeds = pieces.list().to_vec();
+            let learned = learn(&segments, seeds, &plan, &mut |_| {});
             learned.into_iter().map(|piece| piece.text).collect()
         };
         assert_eq!(texts(3), ["abab", "c", "d"]);

@@ -130,8 +130,7 @@ impl UnigramTrainer {
         let mut symbols: Vec<(&[u8], u32)> =
             options.user_defined_symbols.iter().map(|symbol| symbol.as_bytes()).zip(0..).collect();
         symbols.sort_unstable();
-        let symbols = Symbols::new(&symbols).map_err(refuse)?;
-        let normalizer = Normalizer::new(&spec, false, symbols).map_err(refuse)?;
+        let normalizer = Normalizer::new(&spec, false, Symbols::new(&symbols)).map_err(refuse)?;
         let divider = Divider::new(&options, &meta_pieces);
         let sample = (options.input_sentence_size > 0).then(|| Sample {
             wanted: options.input_sentence_size,
@@ -204,7 +203,7 @@ impl UnigramTrainer {
             shrinking_factor: options.shrinking_factor,
             num_sub_iterations: options.num_sub_iterations,
         };
-        let learned = learn::learn(&segments, seeds, &plan, progress)?;
+        let learned = learn::learn(&segments, seeds, &plan, progress);
         let pieces = model::final_pieces(learned, &required, &meta_pieces, &options)?;
         Ok(model::proto(pieces, &meta_pieces, &options, charsmap))
     }

@@ -1,7 +1,6 @@
 //! Pieces with their scores, and the trie that finds them.
 
-use crate::tokenizer::sentencepiece::double_array::DoubleArray;
-use crate::{Error, Result};
+use crate::tokenizer::sentencepiece::trie::Trie;
 
 /// What an unknown character costs beside the least probable piece, as a logarithm.
 const UNKNOWN_PENALTY: f64 = 10.0;
@@ -14,29 +13,27 @@ pub(super) struct Piece {
 }
 
 /// The number of a piece that was dropped and is still in the trie.
-const GONE: u32 = u32::MAX >> 1;
+const GONE: u32 = u32::MAX;
 
 /// A vocabulary under way: pieces in the order of their texts.
 pub(super) struct Pieces {
     list: Vec<Piece>,
-    trie: DoubleArray,
+    trie: Trie,
     /// Keys of the trie, those of dropped pieces included.
     keys: usize,
 }
 
 impl Pieces {
     /// Takes pieces in the order of their texts, each once.
-    pub fn new(list: Vec<Piece>) -> Result<Self> {
+    pub fn new(list: Vec<Piece>) -> Self {
         let texts = list.iter().map(|piece| piece.text.as_bytes());
         let keys: Vec<(&[u8], u32)> = texts.zip(0..).collect();
-        let trie =
-            DoubleArray::build(&keys).map_err(|reason| Error::Tokenizer { path: None, reason })?;
-        let keys = keys.len();
-        Ok(Self { list, trie, keys })
+        let (trie, keys) = (Trie::new(&keys), keys.len());
+        Self { list, trie, keys }
     }
 
     /// The pieces with other scores, without those that are given none.
-    pub fn rescored(self, scores: impl Iterator<Item = Option<f64>>) -> Result<Self> {
+    pub fn rescored(self, scores: impl Iterator<Item = Option<f64>>) -> Self {
         let Self { list, mut trie, keys } = self;
         let mut numbers = vec![GONE; list.len()];
         let mut kept = Vec::with_capacity(list.len());
@@ -51,7 +48,7 @@ impl Pieces {
             return Self::new(kept);
         }
         trie.renumber(|number| numbers.get(number as usize).copied().unwrap_or(GONE));
-        Ok(Self { list: kept, trie, keys })
+        Self { list: kept, trie, keys }
     }
 
     pub fn list(&self) -> &[Piece] {
@@ -62,17 +59,11 @@ impl Pieces {
         self.list
     }
 
-    /// Calls `found` with each piece that a text begins with: its place in the list, and its bytes.
+    /// Pieces that a text begins with: their places in the list, and their bytes.
     #[inline]
-    pub fn prefixes_of(&self, text: &[u8], mut found: impl FnMut(usize, usize)) {
-        let mut place = self.trie.root();
-        for (at, &byte) in text.iter().enumerate() {
-            let Some(next) = self.trie.step(place, byte) else { break };
-            place = next;
-            if let Some(piece) = self.trie.value(place).filter(|&piece| piece != GONE) {
-                found(piece as usize, at + 1);
-            }
-        }
+    pub fn prefixes_of<'t>(&'t self, text: &'t [u8]) -> impl Iterator<Item = (usize, usize)> + 't {
+        let found = self.trie.prefixes(text).filter(|&(_, piece)| piece != GONE);
+        found.map(|(length, piece)| (piece as usize, length))
     }
 
     /// The score of a character that is no piece.
