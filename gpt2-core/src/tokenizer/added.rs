@@ -113,7 +113,7 @@ mod tests {
         finder.parts(text).into_iter().map(part).collect()
     }
 
-    fn parts<'t>(parts: &[(Option<u32>, &'t str)]) -> Vec<(Option<u32>, String)> {
+    fn parts(parts: &[(Option<u32>, &str)]) -> Vec<(Option<u32>, String)> {
         parts.iter().map(|(id, text)| (*id, text.to_string())).collect()
     }
 

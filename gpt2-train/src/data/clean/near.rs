@@ -113,7 +113,7 @@ impl MinHasher {
 
 /// The texts that were kept, found by signatures that are almost the same.
 ///
-/// A text takes [`NUMBERS`] numbers of 16 bits and an entry in a table for each band: less than a kilobyte.
+/// A text takes [`NUMBERS`] numbers of 16 bits and an entry in a table for each band: about a kilobyte.
 pub(super) struct NearIndex {
     threshold: f64,
     rows: usize,
@@ -246,7 +246,7 @@ mod tests {
         for (one, other) in &pairs {
             let similarity = jaccard(one, other, 2);
             let found = index.find(&hasher.signature(other)).is_some();
-            if similarity > 0.85 || similarity < 0.55 {
+            if !(0.55..=0.85).contains(&similarity) {
                 assert_eq!(found, similarity > 0.7, "{similarity}");
             }
         }
