@@ -12,6 +12,9 @@ use rustc_hash::FxBuildHasher;
 /// The rank of two tokens that are not merged.
 const NEVER: u32 = u32::MAX;
 
+/// The id of a symbol that is part of the one before it.
+const GONE: u32 = u32::MAX;
+
 /// The end of a list of symbols.
 const END: usize = usize::MAX;
 
@@ -76,12 +79,12 @@ impl Merges {
     fn apply_to_many(&self, ids: &[u32]) -> Vec<u32> {
         let mut symbols = Symbols::new(self, ids);
         // An entry whose rank is no longer that of its place is of a pair that is gone.
-        while let Some(Reverse((rank, at))) = symbols.queue.pop() {
+        while let Some((rank, at)) = symbols.queue.pop() {
             if symbols.list[at].rank == rank {
                 symbols.merge(self, at, self.results[rank as usize]);
             }
         }
-        symbols.list.iter().filter(|symbol| symbol.is_there).map(|symbol| symbol.id).collect()
+        symbols.list.iter().map(|symbol| symbol.id).filter(|id| *id != GONE).collect()
     }
 }
 
@@ -96,14 +99,41 @@ struct Symbol {
     rank: u32,
     before: usize,
     next: usize,
-    is_there: bool,
 }
 
-/// The tokens of a long word, and pairs of them in the order in which they are merged.
+/// Pairs in the order in which they are merged, by rank and place.
+///
+/// Places of one rank have a heap of their own: one of all pairs would be too large for the processor's cache.
+#[derive(Default)]
+struct Queue {
+    ranks: BinaryHeap<Reverse<u32>>,
+    places: HashMap<u32, BinaryHeap<Reverse<usize>>, FxBuildHasher>,
+}
+
+impl Queue {
+    fn push(&mut self, rank: u32, place: usize) {
+        let places = self.places.entry(rank).or_default();
+        if places.is_empty() {
+            self.ranks.push(Reverse(rank));
+        }
+        places.push(Reverse(place));
+    }
+
+    fn pop(&mut self) -> Option<(u32, usize)> {
+        let Reverse(rank) = *self.ranks.peek()?;
+        let places = self.places.get_mut(&rank)?;
+        let Reverse(place) = places.pop()?;
+        if places.is_empty() {
+            self.ranks.pop();
+        }
+        Some((rank, place))
+    }
+}
+
+/// The tokens of a long word, and pairs of them.
 struct Symbols {
     list: Vec<Symbol>,
-    /// Ranks and places.
-    queue: BinaryHeap<Reverse<(u32, usize)>>,
+    queue: Queue,
 }
 
 impl Symbols {
@@ -115,12 +145,13 @@ impl Symbols {
                 rank: right.map_or(NEVER, |right| merges.rank(id, *right)),
                 before: at.checked_sub(1).unwrap_or(END),
                 next: right.map_or(END, |_| at + 1),
-                is_there: true,
             }
         };
         let list: Vec<Symbol> = ids.iter().enumerate().map(symbol).collect();
-        let pairs = list.iter().enumerate().filter(|(_, symbol)| symbol.rank != NEVER);
-        let queue = pairs.map(|(at, symbol)| Reverse((symbol.rank, at))).collect();
+        let mut queue = Queue::default();
+        for (at, symbol) in list.iter().enumerate().filter(|(_, symbol)| symbol.rank != NEVER) {
+            queue.push(symbol.rank, at);
+        }
         Self { list, queue }
     }
 
@@ -128,7 +159,7 @@ impl Symbols {
     fn merge(&mut self, merges: &Merges, at: usize, result: u32) {
         let right = self.list[at].next;
         let behind = self.list[right].next;
-        self.list[right].is_there = false;
+        self.list[right].id = GONE;
         self.list[right].rank = NEVER;
         self.list[at].id = result;
         self.list[at].next = behind;
@@ -145,7 +176,7 @@ impl Symbols {
         let rank = self.list.get(next).map_or(NEVER, |right| merges.rank(id, right.id));
         self.list[at].rank = rank;
         if rank != NEVER {
-            self.queue.push(Reverse((rank, at)));
+            self.queue.push(rank, at);
         }
     }
 }

@@ -113,7 +113,7 @@ impl MinHasher {
 
 /// The texts that were kept, found by signatures that are almost the same.
 ///
-/// A text takes [`NUMBERS`] numbers of 16 bits and an entry in a table for each band: less than a kilobyte.
+/// A text takes [`NUMBERS`] numbers of 16 bits and an entry in a table for each band: about a kilobyte.
 pub(super) struct NearIndex {
     threshold: f64,
     rows: usize,
