@@ -155,6 +155,7 @@ mod tests {
         recipe: include_str!("../recipes/portuguese.toml"),
         rehearsal: Rehearsal { scale: 2.0, rates: 3.0, batch_size: 1 },
         prompt: "Um rio",
+        sequences: 1,
     };
 
     #[derive(Parser)]
