@@ -237,7 +237,7 @@ fn learn(
         let token = tokens.id(name);
         learned.push(pair);
         waiting.merge(pair, token, &words);
-        if learned.len() % REPORTED == 0 {
+        if learned.len().is_multiple_of(REPORTED) {
             report("merging pairs", tokens.names.len());
         }
     }
