@@ -4,8 +4,9 @@
 //! characters that becomes a composed one, without the sequences that shorter rules lead to the same end. The tables of
 //! Unicode are those of the `unicode-normalization` crate.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use hashbrown::HashMap;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick, is_nfkd_quick};
 
 use super::darts::double_array;
