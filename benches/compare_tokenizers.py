@@ -27,6 +27,7 @@ def parse():
     parser.add_argument("--tokenizer", required=True, type=Path, help="folder with the tokenizer")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, os.cpu_count()])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--binary", type=Path, default=BINARY, help="time_tokenizer")
     return parser.parse_args()
 
@@ -97,16 +98,15 @@ def main():
     files = sorted(file for pattern in options.files for file in glob.glob(pattern, recursive=True))
     if not files:
         sys.exit("no file matches")
-    if len(options.threads) > 1:
+    if options.child:
+        return measure(options, files, options.threads[0])
+    print("| ours | threads | MB/s | beside | MB/s | ratio |\n|---|---:|---:|---|---:|---:|", flush=True)
+    for threads in options.threads:
         # Rayon reads its variable once per process.
-        print("| ours | threads | MB/s | beside | MB/s | ratio |\n|---|---:|---:|---|---:|---:|", flush=True)
-        for threads in options.threads:
-            command = [sys.executable, __file__, "--tokenizer", options.tokenizer, "--threads", str(threads)]
-            command += ["--rounds", str(options.rounds), "--binary", options.binary, *files]
-            environment = dict(os.environ, RAYON_NUM_THREADS=str(threads), TOKENIZERS_PARALLELISM="true")
-            subprocess.run(command, env=environment, check=True)
-    else:
-        measure(options, files, options.threads[0])
+        command = [sys.executable, __file__, "--child", "--tokenizer", options.tokenizer, "--threads", str(threads)]
+        command += ["--rounds", str(options.rounds), "--binary", options.binary, *files]
+        environment = dict(os.environ, RAYON_NUM_THREADS=str(threads), TOKENIZERS_PARALLELISM="true")
+        subprocess.run(command, env=environment, check=True)
 
 
 if __name__ == "__main__":

@@ -50,8 +50,11 @@ impl AddedFinder {
         Ok(Self { searches })
     }
 
-    /// The parts of a text in their order.
+    /// The parts of a text in their order, none of them empty.
     pub(super) fn parts(&self, text: &str) -> Vec<Part> {
+        if text.is_empty() {
+            return Vec::new();
+        }
         let mut parts = vec![Part::Text(0..text.len())];
         for search in &self.searches {
             if search.automaton.is_match(text) {
@@ -121,6 +124,7 @@ mod tests {
     fn a_text_without_added_tokens_is_one_part() {
         let token = AddedToken::plain("<e>", 7, true);
         assert_eq!(found(&[], "a b"), parts(&[(None, "a b")]));
+        assert_eq!(found(&[], ""), parts(&[]));
         assert_eq!(found(&[token], "a <e b"), parts(&[(None, "a <e b")]));
     }
 
