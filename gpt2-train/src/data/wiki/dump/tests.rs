@@ -5,6 +5,8 @@ use std::path::Path;
 
 use ::bzip2::Compression;
 use ::bzip2::write::BzEncoder;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::{Error, Result};
@@ -248,4 +250,35 @@ fn what_is_no_page_is_refused_with_its_place() {
         page.text.into_owned()
     });
     assert_eq!(text.unwrap(), "ke\u{fffd}un");
+}
+
+#[test]
+fn changed_bytes_of_a_dump_are_errors_or_another_dump() {
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let whole = format!("{HEAD}{}{}</mediawiki>\n", page(1, "a &lt;b&gt;"), page(2, "c"));
+    let (mut errors, mut dumps) = (0, 0);
+    for _ in 0..3_000 {
+        let mut bytes = whole.clone().into_bytes();
+        for _ in 0..rng.random_range(1..4) {
+            let at = rng.random_range(0..bytes.len());
+            match rng.random_range(0..4) {
+                0 => bytes[at] = rng.random(),
+                1 => bytes[at] = b"<>&;/\"="[rng.random_range(0..7)],
+                2 => _ = bytes.remove(at),
+                _ => bytes.truncate(at.max(1)),
+            }
+        }
+        match read(bytes) {
+            Ok((pages, ..)) => {
+                assert!(pages.len() <= 2);
+                dumps += 1;
+            }
+            Err(Error::Dump { offset, .. }) => {
+                assert!(offset <= whole.len() as u64);
+                errors += 1;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(errors > 500 && dumps > 200, "{errors} {dumps}");
 }
