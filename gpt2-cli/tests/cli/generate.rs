@@ -166,7 +166,7 @@ fn bad_prompt_and_option_files_are_named() {
         (&b"{\"prompt\": \"a\"}\n{\"prompt\": 3}\n"[..], "p.jsonl, line 2: expected {\"prompt\""),
         (b"{\"prompt\": \"a\", \"promt_ids\": [1]}\n", "p.jsonl, line 1"),
         (b"\n\n", "p.jsonl: there is no prompt"),
-        (b"\"\xff\"\n", "p.jsonl: cannot read"),
+        (b"\"\xff\"\n", "p.jsonl, line 1: byte 1 of the file is not UTF-8"),
     ] {
         place.write("p.jsonl", content);
         place.refused(&["generate", &folder, "--prompts", "p.jsonl"], &[part]);
