@@ -99,7 +99,7 @@ Ficheiro:A.jpg|a
 ";
     let expected = "Vila Verde é um município às margens do rio d'Água; tem 12345 habitantes.
 Quem planta, colhe.
-Área: 5 km2.
+Área: 5 km².
 Fuso: UTC−3.
 Cultura
 Festa : em junho

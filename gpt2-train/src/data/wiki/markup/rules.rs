@@ -228,7 +228,20 @@ fn convert(arguments: &[Value]) -> String {
     while words.len() > 2 && words.last().is_some_and(|word| word.parse::<f64>().is_ok()) {
         words.pop();
     }
-    words.join(" ")
+    words.into_iter().map(unit).collect::<Vec<_>>().join(" ")
+}
+
+/// `km2` as it is shown; other words as they are.
+fn unit(word: &str) -> Cow<'_, str> {
+    let is_letters = |word: &str| !word.is_empty() && word.chars().all(char::is_alphabetic);
+    match (
+        word.strip_suffix('2').filter(|rest| is_letters(rest)),
+        word.strip_suffix('3').filter(|rest| is_letters(rest)),
+    ) {
+        (Some(rest), _) => Cow::Owned(format!("{rest}²")),
+        (_, Some(rest)) => Cow::Owned(format!("{rest}³")),
+        _ => Cow::Borrowed(word),
+    }
 }
 
 /// A number and the argument `u`.
