@@ -13,6 +13,7 @@ fn tokenizer(text: &str, special: &str) -> Tokenizer {
         vocab_size: 270,
         min_frequency: 1,
         special_tokens: vec![special.to_string()],
+        ..TrainBpeOptions::default()
     };
     Tokenizer::train_bpe(std::iter::once(text.to_string()), &options).unwrap()
 }
