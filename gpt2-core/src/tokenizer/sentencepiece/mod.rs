@@ -83,7 +83,6 @@ impl SentencePiece {
             style = Style::HuggingFace;
             added = settings.merge_into(&mut ids, extra).map_err(|reason| file.error(reason))?;
         }
-
         let is_special = |kind| matches!(kind, PieceType::Control | PieceType::Unknown);
         let of_model = model.pieces.iter().zip(0..).filter(|((_, kind), _)| is_special(*kind));
         let named = added.iter().filter(|token| token.special).map(|token| token.id);
