@@ -25,7 +25,7 @@ pub struct CleanArgs {
     /// (`text`)
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Folder to write, new or empty
+    /// Folder to write, new or empty unless --overwrite is given
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
     /// What a document of a `.txt` file is
@@ -63,6 +63,9 @@ pub struct CleanArgs {
     /// Bytes of a file, after which the next one begins
     #[arg(long, value_name = "N", default_value_t = CleanOptions::default().shard_bytes)]
     shard_bytes: u64,
+    /// Replace what an earlier run has made
+    #[arg(long)]
+    overwrite: bool,
 }
 
 /// What a document of a text file is.
@@ -99,6 +102,7 @@ impl CleanArgs {
             split_sentences: self.split_sentences.then(splitter).transpose()?,
             format: self.format,
             shard_bytes: self.shard_bytes,
+            overwrite: self.overwrite,
         })
     }
 

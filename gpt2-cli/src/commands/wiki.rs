@@ -5,12 +5,11 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use gpt2_train::Control;
-use gpt2_train::data::{
-    WikiEncoding, WikiFormat, WikiManifest, WikiOptions, WikiProgress, extract_wiki,
-};
+use gpt2_train::data::{TextFormat, WikiManifest, WikiOptions, WikiProgress, extract_wiki};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use super::corpus::EncodingArgs;
 use super::{Failure, Outcome, check_output};
 use crate::args::{Global, positive};
 use crate::interrupt::{Interrupt, Interrupted};
@@ -26,8 +25,8 @@ pub struct WikiArgs {
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
     /// What articles are written as
-    #[arg(long, value_enum, value_name = "FORMAT", default_value = "txt")]
-    format: WikiFormat,
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    format: TextFormat,
     /// Drop articles with fewer characters
     #[arg(long, value_name = "N", default_value_t = WikiOptions::default().min_length)]
     min_length: usize,
@@ -46,9 +45,9 @@ pub struct WikiArgs {
     /// A further template that makes a page a disambiguation; repeatable
     #[arg(long = "disambiguation-template", value_name = "NAME")]
     disambiguation_templates: Vec<String>,
-    /// What becomes of text that is not UTF-8
-    #[arg(long, value_enum, value_name = "WHAT", default_value = "strict")]
-    encoding_errors: WikiEncoding,
+    /// How the dumps are read.
+    #[command(flatten)]
+    encoding: EncodingArgs,
     /// Leave out pages that are malformed, rather than ending with an error
     #[arg(long)]
     skip_malformed: bool,
@@ -76,7 +75,7 @@ impl WikiArgs {
             shard_bytes: self.shard_bytes,
             limit: self.limit.map(|limit| limit as u64),
             disambiguation_templates: self.disambiguation_templates.clone(),
-            encoding: self.encoding_errors,
+            encoding_errors: self.encoding.encoding_errors,
             skip_malformed: self.skip_malformed,
             overwrite: self.overwrite,
             ..WikiOptions::default()

@@ -37,8 +37,8 @@ pub use split::{Split, SplitBy, Splits, split};
 pub use text_shards::TextFormat;
 pub use texts::{TextBatch, TextBatches};
 pub use wiki::{
-    WikiCounts, WikiDropped, WikiDump, WikiEncoding, WikiFormat, WikiJob, WikiManifest,
-    WikiOptions, WikiProgress, WikiShard, extract_wiki, wikitext_to_text,
+    WikiCounts, WikiDropped, WikiDump, WikiJob, WikiManifest, WikiOptions, WikiProgress, WikiShard,
+    extract_wiki, wikitext_to_text,
 };
 
 use gpt2_core::Gpt2Config;

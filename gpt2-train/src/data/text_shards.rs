@@ -31,6 +31,14 @@ impl TextFormat {
     }
 }
 
+/// Whether a file may be one of [`TextShards`], by its name.
+pub(super) fn is_shard(name: &str) -> bool {
+    let number = [TextFormat::Txt, TextFormat::Jsonl]
+        .iter()
+        .find_map(|format| name.strip_suffix(format.extension())?.strip_suffix('.'));
+    number.is_some_and(|number| number.len() >= 5 && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
 /// A line of a `.jsonl` file.
 #[derive(Serialize)]
 struct Record<'t> {

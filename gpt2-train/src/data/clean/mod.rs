@@ -7,7 +7,7 @@ mod sieve;
 
 use std::path::{Path, PathBuf};
 
-use gpt2_core::folder::{write_file, write_folder};
+use gpt2_core::folder::{check_known, write_file, write_folder, write_known};
 use rayon::prelude::*;
 use serde::Serialize;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick, is_nfkc_quick};
@@ -17,7 +17,7 @@ use self::report::Place;
 use self::sieve::{Sieve, fingerprint, in_one_line};
 use super::document::{Document, DocumentReader, TextOptions, TextUnit};
 use super::encoding::EncodingErrors;
-use super::text_shards::{TextFormat, TextShards};
+use super::text_shards::{TextFormat, TextShards, is_shard};
 use crate::{Error, Result};
 
 pub use self::near::{NearOptions, ShingleUnit};
@@ -29,6 +29,8 @@ const BATCH_BYTES: usize = 4 << 20;
 
 /// The report in the folder.
 const REPORT: &str = "report.json";
+/// What is in the folder, in messages.
+const WHAT: &str = "a cleaned corpus";
 
 /// How a corpus is cleaned; by [`CleanOptions::default`] not at all.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -49,6 +51,9 @@ pub struct CleanOptions {
     pub format: TextFormat,
     /// A file is closed when it has as many bytes.
     pub shard_bytes: u64,
+    /// Replace what the folder holds, if that is what an earlier run has made.
+    #[serde(skip)]
+    pub overwrite: bool,
 }
 
 impl Default for CleanOptions {
@@ -63,6 +68,7 @@ impl Default for CleanOptions {
             split_sentences: None,
             format: TextFormat::Txt,
             shard_bytes: 256 << 20,
+            overwrite: false,
         }
     }
 }
@@ -128,9 +134,8 @@ pub fn clean_files(
     if let Some(Dedup::Near(near)) = &options.dedup {
         near.check()?;
     }
-    check_new(output)?;
     let mut report = CleanReport::new(options);
-    write_folder(output, |folder| {
+    let write = |folder: &Path| {
         clean(files, folder, options, progress, &mut report)?;
         if report.kept.documents == 0 {
             let reason = format!("nothing is left of {} documents", report.read.documents);
@@ -141,17 +146,32 @@ pub fn clean_files(
         let mut json = json.map_err(|error| Error::io("write", &path)(error.into()))?;
         json.push(b'\n');
         Ok(write_file(path, &json)?)
-    })?;
+    };
+    if options.overwrite {
+        // Asked before the work, not after it.
+        check_known(output, WHAT, is_ours)?;
+        write_known(output, WHAT, is_ours, write)?;
+    } else {
+        check_new(output)?;
+        write_folder(output, write)?;
+    }
     Ok(report)
+}
+
+/// Whether a file of this name is one that cleaning writes.
+fn is_ours(name: &str) -> bool {
+    name == REPORT || is_shard(name)
 }
 
 /// Refuses a folder that has content: none is replaced, whatever it holds.
 fn check_new(output: &Path) -> Result<()> {
     match std::fs::read_dir(output).map(|mut entries| entries.next().is_none()) {
         Ok(true) => Ok(()),
-        Ok(false) => {
-            Err(Error::data(output, None, "the folder has content, expected a new or empty one"))
-        }
+        Ok(false) => Err(Error::data(
+            output,
+            None,
+            "the folder has content, expected a new or empty one, or --overwrite",
+        )),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(Error::io("read", output)(error)),
     }

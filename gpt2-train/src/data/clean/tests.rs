@@ -219,6 +219,19 @@ fn a_folder_with_content_is_not_replaced() {
 }
 
 #[test]
+fn what_an_earlier_run_has_made_is_replaced_on_demand_and_nothing_else() {
+    let corpus = Corpus::new(&[("a.txt", b"a\n\nbb\n")]);
+    corpus.clean(&CleanOptions { shard_bytes: 1, ..CleanOptions::default() }).unwrap();
+    let again = CleanOptions { min_characters: 2, overwrite: true, ..CleanOptions::default() };
+    corpus.clean(&again).unwrap();
+    assert_eq!(corpus.cleaned(), ["bb"]);
+    std::fs::write(corpus.output().join("notes.txt"), "mine").unwrap();
+    let error = corpus.clean(&again).unwrap_err().to_string();
+    assert!(error.contains("notes.txt"), "{error}");
+    assert_eq!(std::fs::read_to_string(corpus.output().join("notes.txt")).unwrap(), "mine");
+}
+
+#[test]
 fn each_line_may_be_a_document() {
     let corpus = Corpus::new(&[("a.txt", b"a b\nc\n\na  b \n")]);
     let options = CleanOptions {

@@ -5,7 +5,8 @@ use serde::Serialize;
 use super::dump::Page;
 use super::markup::{Context, Rules, strip};
 use super::site::Site;
-use super::{WikiCounts, WikiFormat, WikiOptions, words};
+use super::{WikiCounts, WikiOptions, words};
+use crate::data::TextFormat;
 
 /// What becomes of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,8 +92,8 @@ impl Article {
             false => prose.text,
         };
         let text = match options.format {
-            WikiFormat::Txt => text,
-            WikiFormat::Jsonl => record(page, site, &text),
+            TextFormat::Txt => text,
+            TextFormat::Jsonl => record(page, site, &text),
         };
         Self::Kept { text, characters: characters as u64 }
     }

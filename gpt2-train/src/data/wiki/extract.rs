@@ -174,7 +174,7 @@ impl Work<'_> {
     /// Makes articles of pages, side by side.
     fn articles(&self, path: &Path, batch: &Batch, site: &Site) -> Result<Vec<Article>> {
         let article = |page: &std::ops::Range<usize>| {
-            let article = batch.with_page(path, page, self.options.encoding, |page| {
+            let article = batch.with_page(path, page, self.options.encoding_errors, |page| {
                 Article::of(&page, site, &self.rules, self.options)
             });
             match article {

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{WikiCounts, WikiEncoding, WikiFormat, WikiOptions};
+use super::{WikiCounts, WikiOptions};
 use crate::data::corpus::checksum_text;
 use crate::data::work_folder::{MANIFEST, read_json};
+use crate::data::{EncodingErrors, TextFormat};
 use crate::{Error, Result};
 
 /// Value of `format`.
@@ -63,7 +64,7 @@ pub struct WikiJob {
     /// Version of the program, since another one may make other prose.
     pub program: String,
     /// As in [`WikiOptions`].
-    pub format: WikiFormat,
+    pub format: TextFormat,
     /// As in [`WikiOptions`].
     pub min_length: usize,
     /// As in [`WikiOptions`].
@@ -77,7 +78,7 @@ pub struct WikiJob {
     /// As in [`WikiOptions`].
     pub disambiguation_templates: Vec<String>,
     /// As in [`WikiOptions`].
-    pub encoding: WikiEncoding,
+    pub encoding_errors: EncodingErrors,
     /// As in [`WikiOptions`].
     pub skip_malformed: bool,
     /// The dumps, in their order.
@@ -99,7 +100,7 @@ impl WikiJob {
             shard_bytes: options.shard_bytes,
             limit: options.limit,
             disambiguation_templates: options.disambiguation_templates.clone(),
-            encoding: options.encoding,
+            encoding_errors: options.encoding_errors,
             skip_malformed: options.skip_malformed,
             dumps: dumps.iter().map(|path| WikiDump::of(path)).collect::<Result<_>>()?,
         })

@@ -16,10 +16,9 @@ mod words;
 mod writer;
 
 pub use counts::{WikiCounts, WikiDropped};
-pub use dump::Encoding as WikiEncoding;
 pub use extract::{WikiProgress, extract_wiki};
 pub use manifest::{WikiDump, WikiJob, WikiManifest, WikiShard};
-pub use options::{WikiFormat, WikiOptions};
+pub use options::WikiOptions;
 
 /// Makes prose of the wikitext of a page, as [`extract_wiki`] does: paragraphs, headings and items of lists, a line each.
 ///

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{WikiFormat, WikiShard};
+use super::WikiShard;
+use crate::data::TextFormat;
 use crate::{Error, Result};
 
 /// Bytes that are collected before they are written.
@@ -26,7 +27,7 @@ pub(super) struct Written {
 /// Writes articles into one file after the other.
 pub(super) struct Writer<'a> {
     folder: &'a Path,
-    format: WikiFormat,
+    format: TextFormat,
     shard_bytes: u64,
     written: Written,
     open: Option<(PathBuf, BufWriter<File>)>,
@@ -39,7 +40,7 @@ impl<'a> Writer<'a> {
     /// [`Error::Io`]; [`Error::Data`] for a file that has less in it than was written.
     pub fn resume(
         folder: &'a Path,
-        format: WikiFormat,
+        format: TextFormat,
         shard_bytes: u64,
         written: Written,
     ) -> Result<Self> {
@@ -75,7 +76,7 @@ impl<'a> Writer<'a> {
     /// Writes an article; gives the bytes that it takes.
     pub fn append(&mut self, text: &str) -> Result<u64> {
         let length = text.len() as u64 + 1;
-        let blank = u64::from(self.format == WikiFormat::Txt);
+        let blank = u64::from(self.format == TextFormat::Txt);
         if self
             .written
             .shards

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use gpt2_train::data::{WikiEncoding, WikiOptions};
+use gpt2_train::data::{EncodingErrors, WikiOptions};
 use gpt2_train::{Control, Error};
 
 use super::{INDONESIAN, Place, compress, content, extract, many, multistream, page, text_of, xml};
@@ -75,7 +75,7 @@ fn malformed_pages_and_bytes_may_be_passed_over() {
     let skip = WikiOptions { skip_malformed: true, ..WikiOptions::default() };
     let manifest = extract(&dump, &place.path("a"), &skip).unwrap();
     assert_eq!((manifest.counts.articles, manifest.counts.dropped.malformed), (1, 3));
-    let replace = WikiOptions { encoding: WikiEncoding::Replace, ..skip };
+    let replace = WikiOptions { encoding_errors: EncodingErrors::Replace, ..skip };
     let manifest = extract(&dump, &place.path("b"), &replace).unwrap();
     assert_eq!((manifest.counts.articles, manifest.counts.dropped.malformed), (2, 2));
     assert_eq!(text_of(&place.path("b")), "Kebun.\n\nP\u{fffd}di.\n");

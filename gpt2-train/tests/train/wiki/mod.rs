@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use bzip2::Compression;
 use bzip2::write::BzEncoder;
-use gpt2_train::data::{WikiFormat, WikiManifest, WikiOptions, extract_wiki, read_documents};
+use gpt2_train::data::{TextFormat, WikiManifest, WikiOptions, extract_wiki, read_documents};
 use gpt2_train::{Control, Result};
 
 /// Names of files and categories in a wiki.
@@ -186,7 +186,7 @@ fn titles_headings_and_records_are_options() {
         "Kebun\nKebun adalah sebidang tanah.\nIa ditanami cabai.\nTomat.\n"
     );
     let options =
-        WikiOptions { min_length: 20, format: WikiFormat::Jsonl, ..WikiOptions::default() };
+        WikiOptions { min_length: 20, format: TextFormat::Jsonl, ..WikiOptions::default() };
     extract(&dump, &place.path("b"), &options).unwrap();
     let lines = fs::read_to_string(place.path("b/wiki-00000.jsonl")).unwrap();
     let records: Vec<serde_json::Value> =

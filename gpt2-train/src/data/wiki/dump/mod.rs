@@ -9,7 +9,7 @@ mod pages;
 mod source;
 
 pub use page::Page;
-pub use pages::{Batch, Dump, Encoding};
+pub use pages::{Batch, Dump};
 pub use source::Place;
 
 #[cfg(test)]

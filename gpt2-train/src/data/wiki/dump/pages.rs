@@ -8,11 +8,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memchr::memmem;
-use serde::{Deserialize, Serialize};
 
 use super::header::read_header;
 use super::page::{Fault, Page};
 use super::source::{Place, Source};
+use crate::data::EncodingErrors;
 use crate::data::wiki::site::Site;
 use crate::{Error, Result};
 
@@ -25,18 +25,6 @@ const LONGEST_HEADER: usize = 1 << 20;
 /// XML per thread that is worked on at once, and bounds of that for all threads.
 const BYTES_PER_THREAD: usize = 2 << 20;
 const BATCH_BYTES: (usize, usize) = (2 << 20, 16 << 20);
-
-/// What is done with text that is not UTF-8.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
-pub enum Encoding {
-    /// It is an error.
-    #[default]
-    Strict,
-    /// What is wrong becomes U+FFFD.
-    Replace,
-}
 
 /// Some pages of a dump.
 #[derive(Debug, Default)]
@@ -74,7 +62,7 @@ impl Batch {
         &self,
         path: &Path,
         page: &Range<usize>,
-        encoding: Encoding,
+        encoding_errors: EncodingErrors,
         work: impl FnOnce(Page) -> T,
     ) -> Result<T> {
         let bytes = &self.text[page.clone()];
@@ -83,7 +71,7 @@ impl Batch {
         let replaced;
         let text = match str::from_utf8(bytes) {
             Ok(text) => text,
-            Err(_) if encoding == Encoding::Replace => {
+            Err(_) if encoding_errors == EncodingErrors::Replace => {
                 replaced = String::from_utf8_lossy(bytes);
                 &*replaced
             }

@@ -9,6 +9,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
+use crate::data::EncodingErrors;
 use crate::{Error, Result};
 
 const HEAD: &str = "<mediawiki xmlns=\"http://www.mediawiki.org/xml/export-0.11/\" version=\"0.11\" xml:lang=\"id\">\n  <siteinfo>\n    \
@@ -50,7 +51,7 @@ fn read_from(path: &Path, place: Option<Place>) -> Result<Read> {
         }
         for page in batch.pages() {
             let read = |page: Page| (page.id, page.text.into_owned());
-            pages.push(batch.with_page(path, page, Encoding::Strict, read)?);
+            pages.push(batch.with_page(path, page, EncodingErrors::Strict, read)?);
         }
         too_large += batch.too_large;
         places.push(batch.end);
@@ -93,7 +94,9 @@ fn fields_of_pages_are_read_and_unescaped() {
     let mut seen = Vec::new();
     for page in batch.pages() {
         batch
-            .with_page(file.path(), page, Encoding::Strict, |page| seen.push(format!("{page:?}")))
+            .with_page(file.path(), page, EncodingErrors::Strict, |page| {
+                seen.push(format!("{page:?}"))
+            })
             .unwrap();
     }
     let page = |id, namespace, is_redirect, is_wikitext, text: &'static str| {
@@ -246,7 +249,7 @@ fn what_is_no_page_is_refused_with_its_place() {
     refused(&bytes, place as u64 + 2, "not UTF-8");
     let file = file(bytes);
     let batch = Dump::open(file.path(), None).unwrap().next().unwrap();
-    let text = batch.with_page(file.path(), &batch.pages()[0], Encoding::Replace, |page| {
+    let text = batch.with_page(file.path(), &batch.pages()[0], EncodingErrors::Replace, |page| {
         page.text.into_owned()
     });
     assert_eq!(text.unwrap(), "ke\u{fffd}un");
