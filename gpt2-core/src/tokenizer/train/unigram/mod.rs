@@ -72,11 +72,11 @@ impl Tokenizer {
 /// ```
 /// use gpt2_core::tokenizer::{TrainUnigramOptions, UnigramTrainer};
 ///
-/// let options = TrainUnigramOptions { vocab_size: 20, ..TrainUnigramOptions::default() };
+/// let options = TrainUnigramOptions { vocab_size: 18, ..TrainUnigramOptions::default() };
 /// let mut trainer = UnigramTrainer::new(options, 0)?;
 /// trainer.feed(&["the cat sat on the mat", "and the cat sat on the hat"]);
 /// let tokenizer = trainer.train(&mut |progress| eprintln!("{}", progress.stage))?;
-/// assert_eq!(tokenizer.vocab_size(), 20);
+/// assert_eq!(tokenizer.vocab_size(), 18);
 /// # Ok::<(), gpt2_core::Error>(())
 /// ```
 pub struct UnigramTrainer {
