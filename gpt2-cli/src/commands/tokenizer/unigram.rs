@@ -63,7 +63,7 @@ pub struct UnigramArgs {
     /// Whether each digit is a piece [default: false]
     #[arg(long, value_name = "BOOL")]
     split_digits: Option<bool>,
-    /// Symbol that no text becomes, such as '<cls>'; may be given again
+    /// Symbol that no text becomes, such as `<cls>`; may be given again
     #[arg(long = "control-symbol", value_name = "T")]
     control_symbols: Vec<String>,
     /// Symbol that is one piece wherever it stands; may be given again
@@ -75,16 +75,16 @@ pub struct UnigramArgs {
     /// Whether unknown characters become their bytes [default: false]
     #[arg(long, value_name = "BOOL")]
     byte_fallback: Option<bool>,
-    /// Id of <unk> [default: 0]
+    /// Id of `<unk>` [default: 0]
     #[arg(long, value_name = "ID")]
     unk_id: Option<i32>,
-    /// Id of <s>, -1 for none [default: 1]
+    /// Id of `<s>`, -1 for none [default: 1]
     #[arg(long, value_name = "ID")]
     bos_id: Option<i32>,
-    /// Id of </s>, -1 for none [default: 2]
+    /// Id of `</s>`, -1 for none [default: 2]
     #[arg(long, value_name = "ID")]
     eos_id: Option<i32>,
-    /// Id of <pad>, -1 for none [default: -1]
+    /// Id of `<pad>`, -1 for none [default: -1]
     #[arg(long, value_name = "ID")]
     pad_id: Option<i32>,
     /// What is done to characters first [default: nmt_nfkc]
