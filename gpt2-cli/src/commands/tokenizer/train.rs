@@ -133,11 +133,7 @@ fn learn_bpe(
         hard_vocab_limit: args.hard_vocab_limit.unwrap_or(default.hard_vocab_limit),
         memory_limit: args.memory_limit,
     })?;
-    for batch in args.texts(files) {
-        let batch = batch?;
-        trainer.feed(&batch.texts());
-        bar.0.inc(batch.bytes);
-    }
+    each_batch(args.texts(files), bar, |texts| trainer.feed(texts))?;
     let forgotten = trainer.forgotten();
     Ok((trainer.train(&mut |progress| bar.show(progress))?, forgotten))
 }
@@ -165,25 +161,32 @@ fn learn_unigram(
     options.check()?;
     let sentences = if options.samples() { count(args.texts(files), &options, bar)? } else { 0 };
     let mut trainer = UnigramTrainer::new(options, sentences)?;
-    for batch in args.texts(files) {
-        let batch = batch?;
-        trainer.feed(&batch.texts());
-        bar.0.inc(batch.bytes);
-    }
+    each_batch(args.texts(files), bar, |texts| trainer.feed(texts))?;
     let forgotten = trainer.forgotten();
     Ok((trainer.train(&mut |progress| bar.show(progress))?, forgotten))
+}
+
+/// Calls `work` with the texts, some at a time.
+fn each_batch(
+    texts: TextBatches<'_>,
+    bar: &Bar,
+    mut work: impl FnMut(&[&str]),
+) -> Result<(), Failure> {
+    for batch in texts {
+        let batch = batch?;
+        work(&batch.texts());
+        bar.0.inc(batch.bytes);
+    }
+    Ok(())
 }
 
 /// Counts the sentences of files.
 fn count(texts: TextBatches<'_>, options: &TrainUnigramOptions, bar: &Bar) -> Result<u64, Failure> {
     bar.0.set_message("counting lines");
     let mut sentences = 0;
-    for batch in texts {
-        let batch = batch?;
-        let of_text = |text: &&str| options.sentences(text).count() as u64;
-        sentences += batch.texts().iter().map(of_text).sum::<u64>();
-        bar.0.inc(batch.bytes);
-    }
+    each_batch(texts, bar, |texts| {
+        sentences += texts.iter().map(|text| options.sentences(text).count() as u64).sum::<u64>();
+    })?;
     bar.0.reset();
     bar.0.set_message("reading");
     Ok(sentences)
