@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::support::{Place, assert_close, keys, model, names, read_json};
+use super::support::{Place, assert_close, content, keys, model, names, read_json};
 
 /// A folder with three files of stories, 36 in all.
 fn corpus(place: &Place) -> &'static str {
@@ -204,15 +204,6 @@ fn shards_of_another_tokenizer_are_refused() {
         &["tokens: its tokens are of another tokenizer"],
     );
     place.refused(&["eval", "other", "--data", "tokens"], &["another tokenizer"]);
-}
-
-/// All files of a folder with their content, in order.
-fn content(place: &Place, folder: &str) -> Vec<(String, Vec<u8>)> {
-    let read = |name: String| {
-        let bytes = fs::read(place.path(folder).join(&name)).unwrap();
-        (name, bytes)
-    };
-    names(&place.path(folder)).into_iter().map(read).collect()
 }
 
 #[cfg(unix)]

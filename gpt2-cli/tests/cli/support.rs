@@ -85,6 +85,15 @@ impl Place {
     }
 }
 
+/// All files of a folder with their content, in order.
+pub fn content(place: &Place, folder: &str) -> Vec<(String, Vec<u8>)> {
+    let read = |name: String| {
+        let bytes = fs::read(place.path(folder).join(&name)).unwrap();
+        (name, bytes)
+    };
+    names(&place.path(folder)).into_iter().map(read).collect()
+}
+
 impl Ran {
     /// Standard output as JSON lines: nothing else may be there.
     pub fn lines(&self) -> Vec<Value> {

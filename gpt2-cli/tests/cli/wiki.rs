@@ -9,7 +9,7 @@ use bzip2::Compression;
 use bzip2::write::BzEncoder;
 use serde_json::json;
 
-use super::support::{Place, keys, model, names, read_json};
+use super::support::{Place, content, keys, model, names, read_json};
 
 const HEAD: &str = "<mediawiki xmlns=\"http://www.mediawiki.org/xml/export-0.11/\" version=\"0.11\" xml:lang=\"id\">\n  <siteinfo>\n    \
     <sitename>Wikipedia</sitename>\n    <base>https://id.wikipedia.org/wiki/Halaman_Utama</base>\n    <namespaces>\n      \
@@ -146,15 +146,6 @@ fn what_is_no_dump_or_no_place_is_refused_and_nothing_is_written() {
         &["o: it holds articles of another job", "`skip_malformed`"],
     );
     place.ok(&["data", "wiki", dump, "--output", "o", "--overwrite"]);
-}
-
-/// All files of a folder with their content, in order.
-fn content(place: &Place, folder: &str) -> Vec<(String, Vec<u8>)> {
-    let read = |name: String| {
-        let bytes = fs::read(place.path(folder).join(&name)).unwrap();
-        (name, bytes)
-    };
-    names(&place.path(folder)).into_iter().map(read).collect()
 }
 
 #[cfg(unix)]

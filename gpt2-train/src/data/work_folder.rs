@@ -1,6 +1,7 @@
 //! What folders have in common that a long job writes to: a lock, notes of how far it is, and a mark until it is done.
 
 use std::fs::{self, File, TryLockError};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use gpt2_core::folder::write_file;
@@ -97,6 +98,14 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_vec_pretty(value)
         .map_err(|error| Error::data(path, None, format!("cannot be written as JSON: {error}")))?;
     Ok(write_file(path, &text)?)
+}
+
+/// Puts what was written to a file on the disk.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(super) fn sync(path: &Path, file: &mut BufWriter<File>) -> Result<()> {
+    file.flush().and_then(|()| file.get_ref().sync_data()).map_err(Error::io("write", path))
 }
 
 /// Removes a file, if it is there.

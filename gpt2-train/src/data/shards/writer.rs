@@ -12,6 +12,7 @@ use super::header::HEADER_BYTES;
 use super::manifest::{ShardEntry, ShardJob, SplitEntry, hexadecimal};
 use crate::data::corpus::checksum_text;
 use crate::data::split::Split;
+use crate::data::work_folder::sync;
 use crate::{Error, Result};
 
 /// Bytes that are collected before they are written.
@@ -165,9 +166,7 @@ impl<'a> SplitWriter<'a> {
     /// Makes everything so far permanent, and says how much that is.
     pub fn sync(&mut self) -> Result<Written> {
         if let Some((path, file)) = &mut self.open {
-            file.flush()
-                .and_then(|()| file.get_ref().sync_data())
-                .map_err(Error::io("write", &*path))?;
+            sync(path, file)?;
         }
         Ok(self.written.clone())
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::WikiShard;
 use crate::data::TextFormat;
+use crate::data::work_folder::sync;
 use crate::{Error, Result};
 
 /// Bytes that are collected before they are written.
@@ -127,9 +128,7 @@ impl<'a> Writer<'a> {
     /// Makes everything so far permanent, and says how much that is.
     pub fn sync(&mut self) -> Result<Written> {
         if let Some((path, file)) = &mut self.open {
-            file.flush()
-                .and_then(|()| file.get_ref().sync_data())
-                .map_err(Error::io("write", &*path))?;
+            sync(path, file)?;
         }
         Ok(self.written.clone())
     }
