@@ -3,8 +3,9 @@
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
+use cubecl::std::FastDivmod;
 
-use super::tensors::{element, empty, matrix, output, owned, units, vector_size};
+use super::tensors::{Sweep, element, empty, matrix, output, owned, sweep};
 use crate::ops::activation::{CUBIC, TWICE_SLOPE};
 
 /// The sigmoid's argument from which on its exponential is no number of 32 bits, or close to that.
@@ -13,9 +14,7 @@ const EDGE: f32 = 80.0;
 /// `gelu(x)`.
 pub(super) fn gelu(x: CubeTensor) -> CubeTensor {
     let x = into_contiguous(x);
-    let width = vector_size(&[&x], x.meta.num_elements());
-    let vectors = x.meta.num_elements() / width;
-    let (count, dim) = units(&x.client, vectors);
+    let Sweep { width, vectors, count, dim } = sweep(&[&x], x.meta.num_elements());
     let (activated, written) = output(&x, 0, x.dtype);
     let element = element(&x);
     gelu_kernel::launch(
@@ -34,9 +33,7 @@ pub(super) fn gelu(x: CubeTensor) -> CubeTensor {
 /// `upstream` times the derivative of [`gelu`] at `x`, in the type of `upstream`.
 pub(super) fn gelu_backward(upstream: CubeTensor, x: CubeTensor) -> CubeTensor {
     let [upstream, x] = [upstream, x].map(into_contiguous);
-    let width = vector_size(&[&upstream, &x], x.meta.num_elements());
-    let vectors = x.meta.num_elements() / width;
-    let (count, dim) = units(&x.client, vectors);
+    let Sweep { width, vectors, count, dim } = sweep(&[&upstream, &x], x.meta.num_elements());
     let (gradient, written) = output(&upstream, 0, upstream.dtype);
     let types = [element(&upstream), element(&x)];
     gelu_backward_kernel::launch(
@@ -57,9 +54,7 @@ pub(super) fn gelu_backward(upstream: CubeTensor, x: CubeTensor) -> CubeTensor {
 pub(super) fn bias_gelu(product: CubeTensor, bias: CubeTensor) -> CubeTensor {
     let [product, bias] = [product, bias].map(into_contiguous);
     let [_, columns] = matrix(&product);
-    let width = vector_size(&[&product, &bias], columns);
-    let vectors = product.meta.num_elements() / width;
-    let (count, dim) = units(&product.client, vectors);
+    let Sweep { width, vectors, count, dim } = sweep(&[&product, &bias], columns);
     let (activated, written) = output(&product, 0, product.dtype);
     let types = [element(&product), element(&bias)];
     bias_gelu_kernel::launch(
@@ -84,9 +79,7 @@ pub(super) fn bias_gelu_with_input(
 ) -> (CubeTensor, CubeTensor) {
     let (inner, bias) = (owned(product), into_contiguous(bias));
     let [_, columns] = matrix(&inner);
-    let width = vector_size(&[&inner, &bias], columns);
-    let vectors = inner.meta.num_elements() / width;
-    let (count, dim) = units(&inner.client, vectors);
+    let Sweep { width, vectors, count, dim } = sweep(&[&inner, &bias], columns);
     let activated = empty(&inner, inner.meta.shape().clone(), inner.dtype);
     let types = [element(&inner), element(&bias)];
     bias_gelu_with_input_kernel::launch(
@@ -171,13 +164,13 @@ fn bias_gelu_kernel<F: Float, W: Float, N: Size>(
     bias: &[Vector<W, N>],
     activated: &mut [Vector<F, N>],
     vectors: usize,
-    columns: usize,
+    columns: FastDivmod<usize>,
     #[define(F, W)] _types: [ElemType; 2],
 ) {
     let at = ABSOLUTE_POS;
     if at < vectors {
         let inner = Vector::<f32, N>::cast_from(product[at])
-            + Vector::<f32, N>::cast_from(bias[at % columns]);
+            + Vector::<f32, N>::cast_from(bias[columns.modulo(at)]);
         activated[at] = Vector::cast_from(gelu_of::<N>(inner));
     }
 }
@@ -189,13 +182,13 @@ fn bias_gelu_with_input_kernel<F: Float, W: Float, N: Size>(
     bias: &[Vector<W, N>],
     activated: &mut [Vector<F, N>],
     vectors: usize,
-    columns: usize,
+    columns: FastDivmod<usize>,
     #[define(F, W)] _types: [ElemType; 2],
 ) {
     let at = ABSOLUTE_POS;
     if at < vectors {
         let sum = Vector::<f32, N>::cast_from(inner[at])
-            + Vector::<f32, N>::cast_from(bias[at % columns]);
+            + Vector::<f32, N>::cast_from(bias[columns.modulo(at)]);
         inner[at] = Vector::cast_from(sum);
         activated[at] = Vector::cast_from(gelu_of::<N>(sum));
     }

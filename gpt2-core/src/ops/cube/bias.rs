@@ -4,10 +4,11 @@ use burn::tensor::DType;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
+use cubecl::std::FastDivmod;
 
 use super::dropout::masked;
 use super::mask::{Dropout, argument};
-use super::tensors::{cubes, element, empty, matrix, output, units, vector_size};
+use super::tensors::{Sweep, cubes, element, empty, matrix, output, sweep, vector_size};
 use crate::ops::dropout::Mask;
 
 /// Units of a cube of [`sum_of_rows_kernel`] along the columns, and along the rows.
@@ -21,9 +22,7 @@ const PARTS: usize = 256;
 pub(super) fn add_bias(product: CubeTensor, bias: CubeTensor) -> CubeTensor {
     let [product, bias] = [product, bias].map(into_contiguous);
     let [_, columns] = matrix(&product);
-    let width = vector_size(&[&product, &bias], columns);
-    let vectors = product.meta.num_elements() / width;
-    let (count, dim) = units(&product.client, vectors);
+    let Sweep { width, vectors, count, dim } = sweep(&[&product, &bias], columns);
     let (output, written) = output(&product, 0, product.dtype);
     add_bias_kernel::launch(
         &output.client,
@@ -67,9 +66,7 @@ fn join(
 ) -> CubeTensor {
     let [product, bias, residual] = [product, bias, residual].map(into_contiguous);
     let [_, columns] = matrix(&product);
-    let width = vector_size(&[&product, &bias, &residual], columns);
-    let vectors = product.meta.num_elements() / width;
-    let (count, dim) = units(&product.client, vectors);
+    let Sweep { width, vectors, count, dim } = sweep(&[&product, &bias, &residual], columns);
     let (output, written) = output(&residual, 2, residual.dtype);
     add_bias_residual_kernel::launch(
         &output.client,
@@ -138,13 +135,13 @@ fn add_bias_kernel<F: Float, W: Float, N: Size>(
     bias: &[Vector<W, N>],
     output: &mut [Vector<F, N>],
     vectors: usize,
-    columns: usize,
+    columns: FastDivmod<usize>,
     #[define(F, W)] _types: [ElemType; 2],
 ) {
     let at = ABSOLUTE_POS;
     if at < vectors {
         let sum = Vector::<f32, N>::cast_from(product[at])
-            + Vector::<f32, N>::cast_from(bias[at % columns]);
+            + Vector::<f32, N>::cast_from(bias[columns.modulo(at)]);
         output[at] = Vector::cast_from(sum);
     }
 }
@@ -157,13 +154,13 @@ fn add_bias_residual_kernel<F: Float, W: Float, R: Float, N: Size>(
     output: &mut [Vector<R, N>],
     mask: ComptimeOption<Dropout>,
     vectors: usize,
-    columns: usize,
+    columns: FastDivmod<usize>,
     #[define(F, W, R)] _types: [ElemType; 3],
 ) {
     let at = ABSOLUTE_POS;
     if at < vectors {
         let mut sum = Vector::<f32, N>::cast_from(product[at])
-            + Vector::<f32, N>::cast_from(bias[at % columns]);
+            + Vector::<f32, N>::cast_from(bias[columns.modulo(at)]);
         #[comptime]
         if let ComptimeOption::Some(mask) = mask {
             sum = masked::<N>(sum, &mask, at);

@@ -5,15 +5,13 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use super::mask::{Dropout, argument, keep, keep_pair, place};
-use super::tensors::{element, output, units, vector_size};
+use super::tensors::{Sweep, element, output, sweep};
 use crate::ops::dropout::Mask;
 
 /// `x`, dropped by the mask.
 pub(super) fn dropout(x: CubeTensor, mask: Mask) -> CubeTensor {
     let x = into_contiguous(x);
-    let width = vector_size(&[&x], x.meta.num_elements());
-    let vectors = x.meta.num_elements() / width;
-    let (count, dim) = units(&x.client, vectors);
+    let Sweep { width, vectors, count, dim } = sweep(&[&x], x.meta.num_elements());
     let (dropped, written) = output(&x, 0, x.dtype);
     dropout_kernel::launch(
         &dropped.client,
@@ -32,9 +30,7 @@ pub(super) fn dropout(x: CubeTensor, mask: Mask) -> CubeTensor {
 /// `dropout(x) + residual`, in the type of the residual.
 pub(super) fn dropout_residual(x: CubeTensor, residual: CubeTensor, mask: Mask) -> CubeTensor {
     let [x, residual] = [x, residual].map(into_contiguous);
-    let width = vector_size(&[&x, &residual], x.meta.num_elements());
-    let vectors = x.meta.num_elements() / width;
-    let (count, dim) = units(&x.client, vectors);
+    let Sweep { width, vectors, count, dim } = sweep(&[&x, &residual], x.meta.num_elements());
     let (sum, written) = output(&residual, 1, residual.dtype);
     let types = [element(&x), element(&residual)];
     dropout_residual_kernel::launch(

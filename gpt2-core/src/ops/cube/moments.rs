@@ -6,7 +6,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use super::lanes::{Lanes, sum_of_lanes};
-use super::tensors::{cubes, element, empty, owned, units, vector_size, zeros};
+use super::tensors::{Sweep, cubes, element, empty, owned, sweep, zeros};
 use crate::ops::AdamWUpdate;
 
 /// Vectors that a unit adds one after the other: few enough that a sum of 40 million squares loses nothing that counts.
@@ -18,8 +18,7 @@ const STEPS: usize = 16;
 /// rounding errors grow with its depth and not with the number of elements.
 pub(super) fn squared_norm(x: CubeTensor) -> CubeTensor {
     let x = into_contiguous(x);
-    let width = vector_size(&[&x], x.meta.num_elements());
-    let vectors = x.meta.num_elements() / width;
+    let Sweep { width, vectors, .. } = sweep(&[&x], x.meta.num_elements());
     let lanes = Lanes::most(&x.client);
     let vectors_of_part = STEPS * lanes.count as usize;
     let parts = vectors.div_ceil(vectors_of_part);
@@ -62,9 +61,7 @@ pub(super) fn squared_norm(x: CubeTensor) -> CubeTensor {
 /// `sum + factor * part`, where `sum` lies if it has no other owner.
 pub(super) fn add_scaled(sum: CubeTensor, part: CubeTensor, factor: f32) -> CubeTensor {
     let (sum, part) = (owned(sum), into_contiguous(part));
-    let width = vector_size(&[&sum, &part], sum.meta.num_elements());
-    let vectors = sum.meta.num_elements() / width;
-    let (count, dim) = units(&sum.client, vectors);
+    let Sweep { width, vectors, count, dim } = sweep(&[&sum, &part], sum.meta.num_elements());
     let types = [element(&sum), element(&part)];
     add_scaled_kernel::launch(
         &sum.client,
@@ -109,9 +106,8 @@ pub(super) fn adamw_scaled(
 ) -> (CubeTensor, CubeTensor, CubeTensor) {
     let [value, mean, square] = [value, mean, square].map(owned);
     let gradient = into_contiguous(gradient);
-    let width = vector_size(&[&value, &mean, &square, &gradient], value.meta.num_elements());
-    let vectors = value.meta.num_elements() / width;
-    let (count, dim) = units(&value.client, vectors);
+    let Sweep { width, vectors, count, dim } =
+        sweep(&[&value, &mean, &square, &gradient], value.meta.num_elements());
     let types = [element(&value), element(&mean), element(&gradient)];
     adamw_kernel::launch(
         &value.client,

@@ -72,6 +72,24 @@ pub(super) fn vector_size(tensors: &[&CubeTensor], length: usize) -> VectorSize 
     tensors.iter().filter_map(widest).min().unwrap_or(1)
 }
 
+/// A launch in which a unit does one vector.
+pub(super) struct Sweep {
+    /// Elements of a vector.
+    pub width: VectorSize,
+    /// Vectors, of which the kernel must be told: there may be more units.
+    pub vectors: usize,
+    pub count: CubeCount,
+    pub dim: CubeDim,
+}
+
+/// A launch over all elements of the first tensor, whose vectors lie within runs of `length` of them in each of the tensors.
+pub(super) fn sweep(tensors: &[&CubeTensor], length: usize) -> Sweep {
+    let width = vector_size(tensors, length);
+    let vectors = tensors[0].meta.num_elements() / width;
+    let (count, dim) = units(&tensors[0].client, vectors);
+    Sweep { width, vectors, count, dim }
+}
+
 /// A launch with a unit for each of `items`, and perhaps some more.
 pub(super) fn units(client: &Client, items: usize) -> (CubeCount, CubeDim) {
     let dim = CubeDim::new(client, items);

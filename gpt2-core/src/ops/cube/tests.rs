@@ -1,15 +1,15 @@
 //! The row-wise kernels against the same arithmetic on the host, in f64.
 
-use burn::backend::Backend;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::ops::IntTensorOps;
+use burn::backend::{Backend, DTypeUsage};
 use burn::tensor::{DType, TensorData};
 use burn_cubecl::ops::into_data_sync;
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{CubeBackend, CubeDevice};
 use cubecl::device::WgpuDeviceKind;
 
-use super::{activation, bias, dropout, embedding, layer_norm, moments};
+use super::{activation, bias, dropout, embedding, layer_norm, moments, scatter};
 use crate::ops::AdamWUpdate;
 use crate::ops::dropout::Mask;
 
@@ -28,10 +28,11 @@ fn device() -> Option<CubeDevice> {
     device.inspect_err(|error| println!("skipped: {error}")).ok()
 }
 
-/// The floats that a device computes with.
+/// The floats that a device reads and writes.
 fn floats(device: &CubeDevice) -> Vec<DType> {
     let all = [DType::F32, DType::F16, DType::BF16].into_iter();
-    all.filter(|dtype| CubeBackend::supports_dtype(device, *dtype)).collect()
+    all.filter(|dtype| CubeBackend::dtype_usage(device, *dtype).contains(DTypeUsage::Storage))
+        .collect()
 }
 
 /// Numbers between -1 and 1, as a type holds them.
@@ -303,7 +304,7 @@ fn rows_are_added_to_a_table_however_often_an_index_comes() {
                 let run = || {
                     let table = table.map(|table| tensor(table, &[vocab, columns], dtype, device));
                     let upstream = tensor(&upstream, &[batch, rows, columns], dtype, device);
-                    embedding::scatter_add(table, vocab, ids(given, &shape, device), upstream)
+                    scatter::scatter_add(table, vocab, ids(given, &shape, device), upstream)
                 };
                 let found = run();
                 assert_eq!(values(found.clone()), values(run()), "{context}: the order is fixed");
@@ -318,8 +319,7 @@ fn a_table_with_another_owner_stays_as_it_is() {
     let Some(device) = device() else { return };
     let table = tensor(&[1.0, 2.0], &[2, 1], DType::F32, &device);
     let upstream = tensor(&[5.0, 7.0], &[2, 1], DType::F32, &device);
-    let found =
-        embedding::scatter_add(Some(table.clone()), 2, ids(&[1, 1], &[2], &device), upstream);
+    let found = scatter::scatter_add(Some(table.clone()), 2, ids(&[1, 1], &[2], &device), upstream);
     assert_eq!(values(found), [1.0, 14.0]);
     assert_eq!(values(table.clone()), [1.0, 2.0]);
     let sum = moments::add_scaled(table.clone(), table.clone(), 0.5);
