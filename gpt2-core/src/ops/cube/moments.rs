@@ -84,7 +84,7 @@ pub(super) fn zeros_like(x: &CubeTensor) -> CubeTensor {
 
 /// A step of AdamW, where the tensors lie if they have no other owner; gives value, mean and mean of squares.
 ///
-/// One pass over all four tensors, with products and sums in the order of [`adamw`](crate::ops::adamw).
+/// One pass over all four tensors, with products and sums in the order of `ops::adamw`.
 pub(super) fn adamw(
     value: CubeTensor,
     mean: CubeTensor,
