@@ -47,6 +47,12 @@ impl Mask {
         Self { key, threshold: (p * 2f64.powi(32)) as u32, scale: (1.0 / (1.0 - p)) as f32 }
     }
 
+    /// What it is made of: key, bits below which an element is 0, value of the others.
+    #[cfg(feature = "cube")]
+    pub(super) fn parts(self) -> (u64, u32, f32) {
+        (self.key, self.threshold, self.scale)
+    }
+
     /// The mask's element at a place: 0 or `1 / (1 - p)`.
     #[inline(always)]
     pub(super) fn at(self, place: u64) -> f32 {

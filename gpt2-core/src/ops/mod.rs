@@ -16,6 +16,8 @@ mod causal_attention;
 #[cfg(feature = "flex")]
 mod cpu;
 mod cross_entropy;
+#[cfg(feature = "cube")]
+mod cube;
 mod dropout;
 mod embedding;
 #[cfg(feature = "flex")]
