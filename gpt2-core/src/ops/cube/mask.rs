@@ -31,10 +31,27 @@ pub(super) struct Wide {
 /// The mask's element at a place: 0 or its scale.
 #[cube]
 pub(super) fn keep(mask: &Dropout, place: &Wide) -> f32 {
+    let bits = bits(mask, place);
+    kept(mask, select(place.low & 1 == 0, bits.low, bits.high))
+}
+
+/// The mask's elements at an even place and at the one behind it, which share a hash.
+#[cube]
+pub(super) fn keep_pair(mask: &Dropout, place: &Wide) -> (f32, f32) {
+    let bits = bits(mask, place);
+    (kept(mask, bits.low), kept(mask, bits.high))
+}
+
+/// The hash of the pair that a place is in: the low half is of its even place, the high one of the odd.
+#[cube]
+fn bits(mask: &Dropout, place: &Wide) -> Wide {
     let pair = Wide { low: (place.low >> 1) | (place.high << 31), high: place.high >> 1 };
     let key = Wide { low: mask.key_low, high: mask.key_high };
-    let bits = hash(&sum(&key, &pair));
-    let drawn = select(place.low & 1 == 0, bits.low, bits.high);
+    hash(&sum(&key, &pair))
+}
+
+#[cube]
+fn kept(mask: &Dropout, drawn: u32) -> f32 {
     select(drawn >= mask.threshold, mask.scale, 0.0f32)
 }
 
