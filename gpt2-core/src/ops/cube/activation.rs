@@ -16,7 +16,7 @@ pub(super) fn gelu(x: CubeTensor) -> CubeTensor {
     let x = into_contiguous(x);
     let Sweep { width, vectors, count, dim } = sweep(&[&x], x.meta.num_elements());
     let (activated, written) = output(&x, 0, x.dtype);
-    let element = element(&x);
+    let of_x = element(&x);
     gelu_kernel::launch(
         &activated.client,
         count,
@@ -25,7 +25,7 @@ pub(super) fn gelu(x: CubeTensor) -> CubeTensor {
         x.into_buffer_arg(),
         written,
         vectors,
-        element,
+        of_x,
     );
     activated
 }
@@ -35,7 +35,7 @@ pub(super) fn gelu_backward(upstream: CubeTensor, x: CubeTensor) -> CubeTensor {
     let [upstream, x] = [upstream, x].map(into_contiguous);
     let Sweep { width, vectors, count, dim } = sweep(&[&upstream, &x], x.meta.num_elements());
     let (gradient, written) = output(&upstream, 0, upstream.dtype);
-    let types = [element(&upstream), element(&x)];
+    let types = [&upstream, &x].map(element);
     gelu_backward_kernel::launch(
         &gradient.client,
         count,
@@ -56,7 +56,7 @@ pub(super) fn bias_gelu(product: CubeTensor, bias: CubeTensor) -> CubeTensor {
     let [_, columns] = matrix(&product);
     let Sweep { width, vectors, count, dim } = sweep(&[&product, &bias], columns);
     let (activated, written) = output(&product, 0, product.dtype);
-    let types = [element(&product), element(&bias)];
+    let types = [&product, &bias].map(element);
     bias_gelu_kernel::launch(
         &activated.client,
         count,
@@ -81,7 +81,7 @@ pub(super) fn bias_gelu_with_input(
     let [_, columns] = matrix(&inner);
     let Sweep { width, vectors, count, dim } = sweep(&[&inner, &bias], columns);
     let activated = empty(&inner, inner.meta.shape().clone(), inner.dtype);
-    let types = [element(&inner), element(&bias)];
+    let types = [&inner, &bias].map(element);
     bias_gelu_with_input_kernel::launch(
         &inner.client,
         count,

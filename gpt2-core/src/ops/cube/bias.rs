@@ -24,17 +24,18 @@ pub(super) fn add_bias(product: CubeTensor, bias: CubeTensor) -> CubeTensor {
     let [_, columns] = matrix(&product);
     let Sweep { width, vectors, count, dim } = sweep(&[&product, &bias], columns);
     let (output, written) = output(&product, 0, product.dtype);
+    let types = [&product, &bias].map(element);
     add_bias_kernel::launch(
         &output.client,
         count,
         dim,
         width,
-        product.clone().into_buffer_arg(),
-        bias.clone().into_buffer_arg(),
+        product.into_buffer_arg(),
+        bias.into_buffer_arg(),
         written,
         vectors,
         columns / width,
-        [element(&product), element(&bias)],
+        types,
     );
     output
 }
@@ -68,19 +69,20 @@ fn join(
     let [_, columns] = matrix(&product);
     let Sweep { width, vectors, count, dim } = sweep(&[&product, &bias, &residual], columns);
     let (output, written) = output(&residual, 2, residual.dtype);
+    let types = [&product, &bias, &residual].map(element);
     add_bias_residual_kernel::launch(
         &output.client,
         count,
         dim,
         width,
-        product.clone().into_buffer_arg(),
-        bias.clone().into_buffer_arg(),
-        residual.clone().into_buffer_arg(),
+        product.into_buffer_arg(),
+        bias.into_buffer_arg(),
+        residual.into_buffer_arg(),
         written,
         mask.map(argument).into(),
         vectors,
         columns / width,
-        [element(&product), element(&bias), element(&residual)],
+        types,
     );
     output
 }
@@ -115,17 +117,18 @@ fn sum_parts(x: CubeTensor, rows_of_part: usize, output: &CubeTensor) {
     let width = vector_size(&[&x, output], columns);
     let vectors = columns / width;
     let count = rows.div_ceil(rows_of_part) * vectors.div_ceil(WIDTH as usize);
+    let types = [&x, output].map(element);
     sum_of_rows_kernel::launch(
         &output.client,
         cubes(&output.client, count),
         CubeDim::new_2d(WIDTH, HEIGHT),
         width,
-        x.clone().into_buffer_arg(),
+        x.into_buffer_arg(),
         output.clone().into_buffer_arg(),
         rows,
         vectors,
         rows_of_part,
-        [element(&x), element(output)],
+        types,
     );
 }
 

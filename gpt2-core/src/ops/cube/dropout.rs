@@ -32,7 +32,7 @@ pub(super) fn dropout_residual(x: CubeTensor, residual: CubeTensor, mask: Mask) 
     let [x, residual] = [x, residual].map(into_contiguous);
     let Sweep { width, vectors, count, dim } = sweep(&[&x, &residual], x.meta.num_elements());
     let (sum, written) = output(&residual, 1, residual.dtype);
-    let types = [element(&x), element(&residual)];
+    let types = [&x, &residual].map(element);
     dropout_residual_kernel::launch(
         &sum.client,
         count,

@@ -20,7 +20,7 @@ pub(super) fn embeddings(
     shape.push(columns);
     let output = empty(&tokens, shape, tokens.dtype);
     let Sweep { width, vectors, count, dim } = sweep(&[&output, &tokens, &positions], columns);
-    let types = [element(&tokens), element(&positions), element(&ids), element(&places)];
+    let types = [&tokens, &positions, &ids, &places].map(element);
     let place_count = places.meta.num_elements();
     embeddings_kernel::launch(
         &output.client,

@@ -25,13 +25,14 @@ pub(super) fn layer_norm(
     let width = vector_size(&[&x, &weight], columns);
     let lanes = Lanes::new(&x.client, columns, width);
     let (output, written) = output(&x, 0, x.dtype);
+    let types = [&x, &weight].map(element);
     layer_norm_kernel::launch(
         &output.client,
         cubes(&output.client, rows),
         lanes.dim(),
         width,
-        x.clone().into_buffer_arg(),
-        weight.clone().into_buffer_arg(),
+        x.into_buffer_arg(),
+        weight.into_buffer_arg(),
         bias.into_buffer_arg(),
         written,
         rows,
@@ -40,7 +41,7 @@ pub(super) fn layer_norm(
         lanes.held,
         lanes.count,
         lanes.plane,
-        [element(&x), element(&weight)],
+        types,
     );
     output
 }
@@ -63,14 +64,15 @@ pub(super) fn layer_norm_backward(
     let parts = rows.div_ceil(rows_of_part);
     let (by_x, written) = output(&upstream, 0, x.dtype);
     let [by_weight, by_bias] = [(); 2].map(|()| empty(&x, [parts, columns], DType::F32));
+    let (types, weight_dtype) = ([&upstream, &x, &weight].map(element), weight.dtype);
     layer_norm_backward_kernel::launch(
-        &x.client,
-        cubes(&x.client, parts),
+        &by_x.client,
+        cubes(&by_x.client, parts),
         lanes.dim(),
         width,
-        upstream.clone().into_buffer_arg(),
-        x.clone().into_buffer_arg(),
-        weight.clone().into_buffer_arg(),
+        upstream.into_buffer_arg(),
+        x.into_buffer_arg(),
+        weight.into_buffer_arg(),
         written,
         by_weight.clone().into_buffer_arg(),
         by_bias.clone().into_buffer_arg(),
@@ -81,9 +83,9 @@ pub(super) fn layer_norm_backward(
         lanes.held,
         lanes.count,
         lanes.plane,
-        [element(&upstream), element(&x), element(&weight)],
+        types,
     );
-    let [by_weight, by_bias] = [by_weight, by_bias].map(|sums| sum_of_rows(sums, weight.dtype));
+    let [by_weight, by_bias] = [by_weight, by_bias].map(|sums| sum_of_rows(sums, weight_dtype));
     [by_x, by_weight, by_bias]
 }
 

@@ -22,38 +22,38 @@ pub(super) fn squared_norm(x: CubeTensor) -> CubeTensor {
     let lanes = Lanes::most(&x.client);
     let vectors_of_part = STEPS * lanes.count as usize;
     let parts = vectors.div_ceil(vectors_of_part);
-    let sums = empty(&x, [parts], DType::F32);
+    let (sums, of_x) = (empty(&x, [parts], DType::F32), element(&x));
     sum_of_parts_kernel::launch(
         &sums.client,
         cubes(&sums.client, parts),
         lanes.dim(),
         width,
-        x.clone().into_buffer_arg(),
+        x.into_buffer_arg(),
         sums.clone().into_buffer_arg(),
         vectors,
         vectors_of_part,
         true,
         lanes.count,
         lanes.plane,
-        element(&x),
+        of_x,
     );
     if parts == 1 {
         return sums;
     }
-    let sum = empty(&x, [1], DType::F32);
+    let (sum, of_sums) = (empty(&sums, [1], DType::F32), element(&sums));
     sum_of_parts_kernel::launch(
         &sum.client,
         CubeCount::new_single(),
         lanes.dim(),
         1,
-        sums.clone().into_buffer_arg(),
+        sums.into_buffer_arg(),
         sum.clone().into_buffer_arg(),
         parts,
         parts,
         false,
         lanes.count,
         lanes.plane,
-        element(&sums),
+        of_sums,
     );
     sum
 }
@@ -62,7 +62,7 @@ pub(super) fn squared_norm(x: CubeTensor) -> CubeTensor {
 pub(super) fn add_scaled(sum: CubeTensor, part: CubeTensor, factor: f32) -> CubeTensor {
     let (sum, part) = (owned(sum), into_contiguous(part));
     let Sweep { width, vectors, count, dim } = sweep(&[&sum, &part], sum.meta.num_elements());
-    let types = [element(&sum), element(&part)];
+    let types = [&sum, &part].map(element);
     add_scaled_kernel::launch(
         &sum.client,
         count,
@@ -108,7 +108,7 @@ pub(super) fn adamw_scaled(
     let gradient = into_contiguous(gradient);
     let Sweep { width, vectors, count, dim } =
         sweep(&[&value, &mean, &square, &gradient], value.meta.num_elements());
-    let types = [element(&value), element(&mean), element(&gradient)];
+    let types = [&value, &mean, &gradient].map(element);
     adamw_kernel::launch(
         &value.client,
         count,

@@ -47,7 +47,7 @@ pub(super) fn scatter_add(
     let Runs { counts, starts, order } = collect(&indices, rows);
     let width = vector_size(&[&table, &upstream], columns);
     let vectors = columns / width;
-    let types = [element(&table), element(&upstream), element(&indices)];
+    let types = [&table, &upstream, &indices].map(element);
     add_runs_kernel::launch(
         &table.client,
         cubes(&table.client, places * vectors.div_ceil(WIDTH as usize)),

@@ -1,7 +1,8 @@
 //! What is done to rows.
 
+use burn::backend::ops::FloatTensorOps;
 use burn::tensor::DType;
-use burn_cubecl::CubeDevice;
+use burn_cubecl::{CubeBackend, CubeDevice};
 
 use super::{assert_same, device, for_each, numbers, rounded, tensor, values};
 use crate::ops::cube::{activation, bias, dropout, layer_norm};
@@ -186,4 +187,19 @@ fn dropout_has_the_bits_of_the_host() {
         let found = dropout::dropout_residual(given(&x), given(&residual), mask);
         assert_eq!(values(found), rounded(expected, dtype), "{context}");
     });
+}
+
+#[test]
+fn rows_may_lie_across_in_memory() {
+    let Some(device) = device() else { return };
+    let x = numbers(20 * 30, 1, DType::F32);
+    let across = CubeBackend::float_transpose(tensor(&x, &[20, 30], DType::F32, &device));
+    let expected: Vec<f64> = (0..600).map(|at| x[at % 20 * 30 + at / 20]).collect();
+    let activated: Vec<f64> = expected.iter().map(|&x| gelu(x)).collect();
+    assert_same(activation::gelu(across.clone()), &activated, "gelu");
+    let mut sums = vec![0.0; 20];
+    for (at, x) in expected.iter().enumerate() {
+        sums[at % 20] += x;
+    }
+    assert_same(bias::column_sums(across, DType::F32), &sums, "sums");
 }
