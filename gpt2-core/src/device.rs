@@ -90,6 +90,23 @@ pub fn is_cpu(device: &Device) -> bool {
     hosts.iter().any(|host| host() == *device)
 }
 
+/// Whether tensors of this device, training device or not, are in the memory of a GPU, or of a program that does as one.
+#[must_use]
+pub fn is_gpu(device: &Device) -> bool {
+    !is_cpu(device)
+}
+
+/// Whether it is `flex`, training device or not.
+pub(crate) fn is_flex(device: &Device) -> bool {
+    #[cfg(feature = "flex")]
+    return *device == Device::flex();
+    #[cfg(not(feature = "flex"))]
+    {
+        let _ = device;
+        false
+    }
+}
+
 /// `Device::ndarray` is deprecated upstream; the backend is kept as a second opinion on numbers.
 #[cfg(feature = "ndarray")]
 #[allow(deprecated)]

@@ -1,14 +1,11 @@
 //! Dropout that follows the device: on while training, off otherwise.
 
+use burn::backend::Dispatch;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use rayon::prelude::*;
 
 use crate::device;
-#[cfg(feature = "flex")]
-use {
-    super::fused::{self, FusedOps},
-    burn::backend::Dispatch,
-};
+use super::fused::{self, FusedOps};
 
 /// Where the masks of one forward pass come from: each call of [`dropout`] takes the next one.
 ///
@@ -77,7 +74,6 @@ pub fn dropout<const D: usize>(x: Tensor<D>, p: f64, masks: &mut DropoutMasks) -
     if p == 0.0 || !x.is_autodiff() {
         return x;
     }
-    #[cfg(feature = "flex")]
     if fused::is_ours(&x) {
         let mask = Mask::new(masks.next_key(), p);
         return Tensor::from_dispatch(<Dispatch as FusedOps>::dropout(x.into_dispatch(), mask));
@@ -93,7 +89,6 @@ pub fn dropout_residual<const D: usize>(
     p: f64,
     masks: &mut DropoutMasks,
 ) -> Tensor<D> {
-    #[cfg(feature = "flex")]
     if p != 0.0 && x.is_autodiff() && fused::is_ours(&x) && fused::is_ours(&residual) {
         let (mask, x) = (Mask::new(masks.next_key(), p), x.into_dispatch());
         let output = <Dispatch as FusedOps>::dropout_residual(x, residual.into_dispatch(), mask);
