@@ -1,0 +1,106 @@
+//! Sums over the units of a cube, which work on one row together.
+
+use cubecl::client::Client;
+use cubecl::features::Plane;
+use cubecl::prelude::*;
+
+/// The fewest units of a cube, and the most.
+const FEWEST: u32 = 32;
+const MOST: u32 = 256;
+
+/// The units that work on a row, how much each holds of it, and how they add.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lanes {
+    /// Units, a power of two.
+    pub count: u32,
+    /// Vectors of the row that each of them holds.
+    pub held: usize,
+    /// Units of a plane, if the device adds over planes; 0 otherwise.
+    pub plane: u32,
+}
+
+impl Lanes {
+    /// For rows of a number of vectors, of which a unit should hold no more than `wanted` as long as there are more units.
+    pub(super) fn new(client: &Client, vectors: usize, wanted: usize) -> Self {
+        let enough = vectors.div_ceil(wanted).next_power_of_two().min(MOST as usize);
+        let count = (enough as u32).max(FEWEST).min(most(client));
+        Self { count, held: vectors.div_ceil(count as usize), plane: plane(client, count) }
+    }
+
+    /// As many as there are, for rows that are not held.
+    pub(super) fn most(client: &Client) -> Self {
+        let count = most(client);
+        Self { count, held: 0, plane: plane(client, count) }
+    }
+
+    /// The cube of these units.
+    pub(super) fn dim(self) -> CubeDim {
+        CubeDim::new_1d(self.count)
+    }
+}
+
+/// The most units that the device allows, up to [`MOST`]; a power of two.
+fn most(client: &Client) -> u32 {
+    let allowed = client.properties().hardware.max_units_per_cube.clamp(1, MOST);
+    1 << allowed.ilog2()
+}
+
+/// Units of the device's planes, if there is one size of them that divides a cube; 0 otherwise.
+fn plane(client: &Client, count: u32) -> u32 {
+    let properties = client.properties();
+    let (least, most) = (properties.hardware.plane_size_min, properties.hardware.plane_size_max);
+    let is_known = least == most && count.is_multiple_of(most.max(1));
+    if is_known && properties.features.plane.contains(Plane::Ops) { most } else { 0 }
+}
+
+/// The sum of one value of each unit, which all of them get. All units of the cube have to call it.
+///
+/// In a fixed order: over planes first where the device can (`plane` is not 0), and as a tree in shared memory elsewhere.
+///
+/// # Shapes
+/// - scratch: as long as the cube has units
+#[cube]
+pub(super) fn sum_of_lanes(
+    value: f32,
+    scratch: &mut Shared<[f32]>,
+    #[comptime] lanes: u32,
+    #[comptime] plane: u32,
+) -> f32 {
+    let unit = UNIT_POS as usize;
+    if comptime!(plane == 0) {
+        scratch[unit] = value;
+        sync_cube();
+        let steps = comptime!(lanes.ilog2());
+        #[unroll]
+        for step in 0..steps {
+            let half = comptime!((lanes >> (step + 1)) as usize);
+            if unit < half {
+                let other = scratch[unit + half];
+                scratch[unit] += other;
+            }
+            sync_cube();
+        }
+        let sum = scratch[0];
+        // Nobody may write the next sum before all have read this one.
+        sync_cube();
+        sum
+    } else {
+        let sum = plane_sum(value);
+        if comptime!(lanes > plane) {
+            if UNIT_POS % plane == 0 {
+                scratch[(UNIT_POS / plane) as usize] = sum;
+            }
+            sync_cube();
+            let mut total = 0.0f32;
+            let planes = comptime!((lanes / plane) as usize);
+            #[unroll]
+            for at in 0..planes {
+                total += scratch[at];
+            }
+            sync_cube();
+            total
+        } else {
+            sum
+        }
+    }
+}
