@@ -139,7 +139,7 @@ impl FusedOps for CubeBackend {
     }
 
     fn moment(like: CubeTensor) -> CubeTensor {
-        moments::zeros_like(like)
+        moments::zeros_like(&like)
     }
 
     fn squared_norm(x: CubeTensor) -> CubeTensor {

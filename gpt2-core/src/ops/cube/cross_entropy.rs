@@ -9,7 +9,7 @@ use cubecl::prelude::*;
 
 use super::linear::{multiply, transposed};
 use super::moments::add_scaled;
-use super::tensors::{elem, empty, limits};
+use super::tensors::{element, empty, limits};
 
 /// Bytes of logits that exist at a time: enough rows to fill the largest GPU with a product, and little beside the rest
 /// of a training step.
@@ -109,7 +109,7 @@ fn by_rows(
 ) {
     let [rows, columns] = logits.shape().dims();
     let units = UNITS.min(limits(&logits.client).units);
-    let types = [elem(logits.dtype), elem(targets.dtype)];
+    let types = [element(logits), element(&targets)];
     rows_kernel::launch(
         &logits.client,
         CubeCount::Static(rows as u32, 1, 1),
@@ -224,7 +224,7 @@ fn total(losses: CubeTensor, hits: CubeTensor, factor: f32) -> (CubeTensor, Cube
         rows as u32,
         factor,
         units,
-        elem(hits.dtype),
+        element(&hits),
     );
     (loss, count)
 }

@@ -7,7 +7,7 @@ use burn_cubecl::tensor::CubeTensor;
 
 use super::cross_entropy::{Found, cross_entropy};
 use super::linear::{product, scores, weight_gradient};
-use super::{activation, attention, bias, embedding, layer_norm};
+use super::{activation, attention, bias, layer_norm, scatter};
 use crate::ops::causal_attention::Heads;
 use crate::ops::dropout::Mask;
 use crate::ops::fused::{FusedKernels, FusedOps};
@@ -70,11 +70,11 @@ impl FusedKernels for CubeBackend {
 
     fn scatter_add(table: CubeTensor, indices: CubeTensor, upstream: CubeTensor) -> CubeTensor {
         let rows = table.shape()[0];
-        embedding::scatter_add(Some(table), rows, indices, upstream)
+        scatter::scatter_add(Some(table), rows, indices, upstream)
     }
 
     fn scattered(indices: CubeTensor, upstream: CubeTensor, rows: usize) -> CubeTensor {
-        embedding::scatter_add(None, rows, indices, upstream)
+        scatter::scatter_add(None, rows, indices, upstream)
     }
 
     fn linear_cross_entropy_with_gradients(

@@ -13,7 +13,7 @@ pub(super) fn product(x: CubeTensor, weight: CubeTensor) -> CubeTensor {
     let (mut shape, dtype) = (x.shape(), weight.dtype);
     let last = shape.num_dims() - 1;
     shape[last] = weight.shape()[1];
-    CubeBackend::float_reshape(multiply(matrix(x), weight, dtype), shape)
+    CubeBackend::float_reshape(multiply(rows_of(x), weight, dtype), shape)
 }
 
 /// `x @ table^T`, over the last axis of `x`, in the element type of the table.
@@ -23,7 +23,13 @@ pub(super) fn scores(x: CubeTensor, table: CubeTensor) -> CubeTensor {
 
 /// `x^T @ upstream`, over all axes but the last, in `f32`: it is added to others.
 pub(super) fn weight_gradient(x: CubeTensor, upstream: CubeTensor) -> CubeTensor {
-    multiply(transposed(matrix(x)), matrix(upstream), DType::F32)
+    multiply(transposed(rows_of(x)), rows_of(upstream), DType::F32)
+}
+
+/// A tensor as a matrix whose columns are its last axis.
+fn rows_of(x: CubeTensor) -> CubeTensor {
+    let shape = matrix(&x);
+    CubeBackend::float_reshape(x, shape.into())
 }
 
 /// The product of two matrices, whose sums are made in `f32`, in the element type `dtype`.

@@ -11,8 +11,12 @@ mod cross_entropy;
 mod dropout;
 mod embedding;
 mod kernels;
+mod lanes;
 mod layer_norm;
 mod linear;
 mod mask;
 mod moments;
+mod scatter;
 mod tensors;
+#[cfg(test)]
+mod tests;
