@@ -7,6 +7,9 @@ use cubecl::prelude::*;
 /// The fewest units of a cube, and the most.
 const FEWEST: u32 = 32;
 const MOST: u32 = 256;
+/// Elements of a row that a unit holds, as long as there are more units: the way back of a normalization keeps four
+/// numbers for each of them in registers.
+const HELD: usize = 16;
 
 /// The units that work on a row, how much each holds of it, and how they add.
 #[derive(Debug, Clone, Copy)]
@@ -20,9 +23,11 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// For rows of a number of vectors, of which a unit should hold no more than `wanted` as long as there are more units.
-    pub(super) fn new(client: &Client, vectors: usize, wanted: usize) -> Self {
-        let enough = vectors.div_ceil(wanted).next_power_of_two().min(MOST as usize);
+    /// For rows of a number of columns, which are read in vectors of a width.
+    pub(super) fn new(client: &Client, columns: usize, width: usize) -> Self {
+        let vectors = columns / width;
+        let wanted = columns.div_ceil(HELD);
+        let enough = wanted.next_power_of_two().min(MOST as usize);
         let count = (enough as u32).max(FEWEST).min(most(client));
         Self { count, held: vectors.div_ceil(count as usize), plane: plane(client, count) }
     }
@@ -55,7 +60,9 @@ fn plane(client: &Client, count: u32) -> u32 {
 
 /// The sum of one value of each unit, which all of them get. All units of the cube have to call it.
 ///
-/// In a fixed order: over planes first where the device can (`plane` is not 0), and as a tree in shared memory elsewhere.
+/// In a fixed order: sums of groups first, and then of these. The groups are planes where the device adds over them
+/// (`plane` is not 0); elsewhere their number and their size are about the same, which takes three barriers where a tree
+/// of pairs would take one a level.
 ///
 /// # Shapes
 /// - scratch: as long as the cube has units
@@ -66,41 +73,38 @@ pub(super) fn sum_of_lanes(
     #[comptime] lanes: u32,
     #[comptime] plane: u32,
 ) -> f32 {
-    let unit = UNIT_POS as usize;
-    if comptime!(plane == 0) {
-        scratch[unit] = value;
-        sync_cube();
-        let steps = comptime!(lanes.ilog2());
-        #[unroll]
-        for step in 0..steps {
-            let half = comptime!((lanes >> (step + 1)) as usize);
-            if unit < half {
-                let other = scratch[unit + half];
-                scratch[unit] += other;
-            }
-            sync_cube();
-        }
-        let sum = scratch[0];
-        // Nobody may write the next sum before all have read this one.
-        sync_cube();
-        sum
+    if comptime!(plane == lanes) {
+        plane_sum(value)
     } else {
-        let sum = plane_sum(value);
-        if comptime!(lanes > plane) {
-            if UNIT_POS % plane == 0 {
+        let size = comptime!(if plane == 0 { 1 << lanes.ilog2().div_ceil(2) } else { plane });
+        let groups = comptime!((lanes / size) as usize);
+        let unit = UNIT_POS as usize;
+        if comptime!(plane == 0) {
+            scratch[unit] = value;
+            sync_cube();
+            if unit < groups {
+                let mut sum = value;
+                #[unroll]
+                for at in 1..comptime!(size as usize) {
+                    sum += scratch[unit + at * groups];
+                }
+                // Nobody else reads this element before the barrier.
+                scratch[unit] = sum;
+            }
+        } else {
+            let sum = plane_sum(value);
+            if UNIT_POS.is_multiple_of(plane) {
                 scratch[(UNIT_POS / plane) as usize] = sum;
             }
-            sync_cube();
-            let mut total = 0.0f32;
-            let planes = comptime!((lanes / plane) as usize);
-            #[unroll]
-            for at in 0..planes {
-                total += scratch[at];
-            }
-            sync_cube();
-            total
-        } else {
-            sum
         }
+        sync_cube();
+        let mut total = 0.0f32;
+        #[unroll]
+        for at in 0..groups {
+            total += scratch[at];
+        }
+        // Nobody may write the next sum before all have read this one.
+        sync_cube();
+        total
     }
 }

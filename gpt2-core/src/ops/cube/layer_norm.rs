@@ -9,8 +9,6 @@ use super::bias::sum_of_rows;
 use super::lanes::{Lanes, sum_of_lanes};
 use super::tensors::{cubes, element, empty, matrix, output, vector_size};
 
-/// Vectors of a row that a unit holds at most, as long as there are more units.
-const HELD: usize = 4;
 /// Parts that the rows of the way back are divided in at most. The sums of each are added in a second launch: more
 /// parts would cost that more, and fewer would leave processors of a large GPU without work.
 const PARTS: usize = 1024;
@@ -25,7 +23,7 @@ pub(super) fn layer_norm(
     let [x, weight, bias] = [x, weight, bias].map(into_contiguous);
     let [rows, columns] = matrix(&x);
     let width = vector_size(&[&x, &weight], columns);
-    let lanes = Lanes::new(&x.client, columns / width, HELD);
+    let lanes = Lanes::new(&x.client, columns, width);
     let (output, written) = output(&x, 0, x.dtype);
     layer_norm_kernel::launch(
         &output.client,
@@ -60,7 +58,7 @@ pub(super) fn layer_norm_backward(
     let [upstream, x, weight] = [upstream, x, weight].map(into_contiguous);
     let [rows, columns] = matrix(&x);
     let width = vector_size(&[&upstream, &x, &weight], columns);
-    let lanes = Lanes::new(&x.client, columns / width, HELD);
+    let lanes = Lanes::new(&x.client, columns, width);
     let rows_of_part = rows.div_ceil(PARTS).max(1);
     let parts = rows.div_ceil(rows_of_part);
     let (by_x, written) = output(&upstream, 0, x.dtype);

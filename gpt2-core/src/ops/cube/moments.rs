@@ -116,7 +116,7 @@ pub(super) fn squares_into(sums: CubeTensor, x: CubeTensor, at: usize) -> CubeTe
 
 /// A step of AdamW, where the tensors lie if they have no other owner; gives value, mean and mean of squares.
 ///
-/// One pass over all four tensors, with products and sums in the order of [`adamw`](crate::ops::adamw). `factor` is a
+/// One pass over all four tensors, with products and sums in the order of `ops::adamw`. `factor` is a
 /// further one on the gradient that only the device knows, that of clipping: a number of an f32 tensor.
 pub(super) fn adamw(
     value: CubeTensor,

@@ -192,8 +192,10 @@ fn order_kernel<I: Numeric>(
         let start = starts[row] as usize;
         let end = start + counts[row] as usize;
         let mut lower = start;
-        for other in start..end {
+        let mut other = start;
+        while other < end {
             lower += usize::cast_from(listed[other] < place);
+            other += 1;
         }
         order[lower] = place;
     }

@@ -1,0 +1,338 @@
+//! From queries, keys and values to what each query makes of them.
+
+use burn::tensor::DType;
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::ElemType;
+use cubecl::prelude::*;
+
+use super::launch::{addresses, cubes, element, empty, extents};
+use super::plan::{Needs, Plan, plan, vector_size};
+use super::tile::{
+    Rows, UNSEEN, add_weighted, cached, column, load, merged, no_sums, packed, scores, share, store,
+};
+use crate::ops::causal_attention::Heads;
+use crate::ops::cube::mask::{self, Dropout, keep};
+
+const NEEDS: Needs = Needs { rows: 1, columns: 2, weights: 1, scores: 1, sums: 1 };
+
+/// Causal attention from packed queries, keys and values, and the logarithm of every query's sum of exponentials.
+///
+/// # Shapes
+/// - qkv: `[batch, seq, 3 embd]`
+/// - results: `[batch, seq, embd]`, `[batch, heads, seq]` of `f32`
+pub(in crate::ops::cube) fn forward(qkv: CubeTensor, heads: Heads) -> (CubeTensor, CubeTensor) {
+    let qkv = into_contiguous(qkv);
+    let [rows, seq, width] = extents(&qkv);
+    let launch = Launch {
+        key: qkv.clone(),
+        value: qkv.clone(),
+        places: None,
+        head_dim: width / 3 / heads.count,
+        capacity: seq,
+        extents: [rows, seq, width / 3],
+        heads,
+        query: qkv,
+    };
+    launch.run()
+}
+
+/// Attention of new tokens to what a cache holds; 0 for padding.
+///
+/// # Shapes
+/// - qkv: `[rows, seq, 3 embd]`, of which the queries are used
+/// - keys, values: `[rows or more, head, capacity, head_dim]`, contiguous
+/// - places: `[rows, 2]`, first place and number of the new tokens of each row
+pub(super) fn forward_cached(
+    qkv: CubeTensor,
+    keys: CubeTensor,
+    values: CubeTensor,
+    places: CubeTensor,
+    factor: f32,
+) -> CubeTensor {
+    let [rows, seq, width] = extents(&qkv);
+    let [_, count, capacity, head_dim] = extents(&keys);
+    let launch = Launch {
+        query: qkv,
+        key: keys,
+        value: values,
+        places: Some(places),
+        extents: [rows, seq, width / 3],
+        head_dim,
+        capacity,
+        heads: Heads { count, factor, mask: None },
+    };
+    launch.run().0
+}
+
+/// What the kernel is launched with.
+struct Launch {
+    query: CubeTensor,
+    key: CubeTensor,
+    value: CubeTensor,
+    places: Option<CubeTensor>,
+    /// Rows, tokens of each and numbers of each of what comes out.
+    extents: [usize; 3],
+    head_dim: usize,
+    capacity: usize,
+    heads: Heads,
+}
+
+impl Launch {
+    fn run(self) -> (CubeTensor, CubeTensor) {
+        let Self { query, key, value, places, extents: [rows, seq, embd], .. } = self;
+        let (heads, client) = (self.heads, query.client.clone());
+        let output = empty(&query, [rows, seq, embd], query.dtype);
+        let sums = empty(&query, [rows, heads.count, seq], DType::F32);
+        if rows * seq * embd == 0 {
+            return (output, sums);
+        }
+        let plan = plan(&client, self.head_dim, seq, NEEDS);
+        let tiles = rows * heads.count * seq.div_ceil(plan.tile.rows());
+        let types = [element(query.dtype), element(key.dtype)];
+        attend::launch(
+            &client,
+            cubes(&client, tiles),
+            CubeDim::new_1d(plan.tile.units() as u32),
+            addresses([&query, &key, &value]),
+            vector_size(self.head_dim),
+            query.into_buffer_arg(),
+            key.into_buffer_arg(),
+            value.into_buffer_arg(),
+            places.map(CubeTensor::into_buffer_arg).into(),
+            output.clone().into_buffer_arg(),
+            sums.clone().into_buffer_arg(),
+            rows,
+            heads.count,
+            seq,
+            self.capacity,
+            heads.factor,
+            heads.mask.map(mask::argument).into(),
+            plan,
+            types,
+        );
+        (output, sums)
+    }
+}
+
+/// What the queries of a head see.
+#[derive(CubeType, Clone, Copy)]
+struct View {
+    /// Keys before that of the first query.
+    past: usize,
+    /// Queries that are no padding.
+    count: usize,
+    keys: Rows,
+    values: Rows,
+}
+
+/// A cube goes through the keys of some queries of one head, tile after tile (Dao 2023, algorithm 1).
+#[cube(launch, address_type = "dynamic")]
+fn attend<T: Float, C: Float, N: Size>(
+    query: &[Vector<T, N>],
+    key: &[Vector<C, N>],
+    value: &[Vector<C, N>],
+    places: ComptimeOption<&[u32]>,
+    output: &mut [Vector<T, N>],
+    logarithms: &mut [f32],
+    rows: usize,
+    heads: usize,
+    seq: usize,
+    capacity: usize,
+    factor: f32,
+    dropout: ComptimeOption<Dropout>,
+    #[comptime] plan: Plan,
+    #[define(T, C)] _types: [ElemType; 2],
+) {
+    let height = comptime!(plan.tile.height);
+    let width = comptime!(plan.tile.width);
+    let units_x = comptime!(plan.tile.units_x);
+    let columns = comptime!(plan.tile.columns());
+    let tiles = seq.div_ceil(comptime!(plan.tile.rows()));
+    if CUBE_POS >= rows * heads * tiles {
+        terminate!();
+    }
+    // The queries that see most come first, so that the last cubes to end have little to do.
+    let first = (tiles - 1 - CUBE_POS / (rows * heads)) * comptime!(plan.tile.rows());
+    let number = CUBE_POS % (rows * heads);
+    let (row, head) = (number / heads, number % heads);
+    let (x, y) = (UNIT_POS as usize % units_x, UNIT_POS as usize / units_x);
+
+    #[comptime]
+    let view = match &places {
+        ComptimeOption::Some(places) => View {
+            past: places[row * 2] as usize,
+            count: places[row * 2 + 1] as usize,
+            keys: cached(number, capacity, plan),
+            values: cached(number, capacity, plan),
+        },
+        ComptimeOption::None => View {
+            past: 0usize.runtime(),
+            count: seq,
+            keys: packed(row, head, heads, seq, 1usize, plan),
+            values: packed(row, head, heads, seq, 2usize, plan),
+        },
+    };
+    let (past, count) = (view.past, view.count);
+    let seen = select(
+        first < count,
+        past + usize::min(first + comptime!(plan.tile.rows()), count),
+        0usize,
+    );
+
+    let mut query_tile =
+        Shared::<[Vector<f32, N>]>::new_slice(comptime!(plan.tile.rows() * plan.stride()));
+    let mut key_tile = Shared::<[Vector<f32, N>]>::new_slice(comptime!(columns * plan.stride()));
+    let mut value_tile = Shared::<[Vector<f32, N>]>::new_slice(comptime!(columns * plan.stride()));
+    let mut weights =
+        Shared::<[Vector<f32, Const<4>>]>::new_slice(comptime!(plan.tile.rows() * columns / 4));
+    let mut exchanged = Shared::<[f32]>::new_slice(comptime!(plan.tile.rows() * units_x));
+
+    let mut highest = Array::<f32>::new(height);
+    let mut totals = Array::<f32>::new(height);
+    #[unroll]
+    for i in 0..height {
+        highest[i] = UNSEEN;
+        totals[i] = 0.0f32;
+    }
+    let mut sums = no_sums::<N>(plan);
+    load::<T, N>(
+        query,
+        &packed(row, head, heads, seq, 0usize, plan),
+        first,
+        usize::max(count, 1),
+        factor,
+        &mut query_tile,
+        false,
+        plan,
+    );
+
+    for step in 0..seen.div_ceil(columns) {
+        let begin = step * columns;
+        sync_cube();
+        load::<C, N>(key, &view.keys, begin, seen, 1.0f32, &mut key_tile, true, plan);
+        load::<C, N>(value, &view.values, begin, seen, 1.0f32, &mut value_tile, true, plan);
+        sync_cube();
+        let mut found = scores::<N>(&query_tile, &key_tile, x, y, plan);
+        if begin + columns > past + first + 1 {
+            hide(&mut found, past + first, begin, x, y, plan);
+        }
+        #[unroll]
+        for i in 0..height {
+            let mut high = highest[i];
+            #[unroll]
+            for j in 0..width {
+                high = f32::max(high, found[comptime!(i * width + j)]);
+            }
+            exchanged[(y * height + i) * units_x + x] = high;
+        }
+        sync_cube();
+        #[unroll]
+        for i in 0..height {
+            let mut high = exchanged[(y * height + i) * units_x];
+            #[unroll]
+            for other in 1..units_x {
+                high = f32::max(high, exchanged[(y * height + i) * units_x + other]);
+            }
+            let shrink = f32::exp(highest[i] - high);
+            highest[i] = high;
+            let mut total = totals[i] * shrink;
+            #[unroll]
+            for j in 0..width {
+                let weight = f32::exp(found[comptime!(i * width + j)] - high);
+                total += weight;
+                found[comptime!(i * width + j)] = weight;
+            }
+            totals[i] = total;
+            #[unroll]
+            for lane in 0..comptime!(plan.lanes()) {
+                let index = comptime!(i * plan.lanes() + lane);
+                sums[index] = sums[index] * Vector::new(shrink);
+            }
+        }
+        #[comptime]
+        if let ComptimeOption::Some(dropout) = &dropout {
+            drop_some(&mut found, dropout, number * seq + first, begin, seq, x, y, plan);
+        }
+        share(&found, &mut weights, x, y, plan);
+        sync_cube();
+        add_weighted::<N>(&weights, &value_tile, &mut sums, x, y, plan);
+    }
+
+    sync_cube();
+    #[unroll]
+    for i in 0..height {
+        exchanged[(y * height + i) * units_x + x] = totals[i];
+    }
+    sync_cube();
+    let mut shares = Array::<f32>::new(height);
+    #[unroll]
+    for i in 0..height {
+        let mut total = 0.0f32;
+        #[unroll]
+        for other in 0..units_x {
+            total += exchanged[(y * height + i) * units_x + other];
+        }
+        let query = first + y * height + i;
+        shares[i] = select(query < count, 1.0f32 / f32::max(total, 1e-30f32), 0.0f32);
+        if x == 0 && query < seq {
+            logarithms[number * seq + query] = highest[i] + f32::ln(total);
+        }
+    }
+    store::<T, N>(
+        &sums,
+        &shares,
+        output,
+        &merged(row, head, heads, seq, plan),
+        first,
+        seq,
+        x,
+        y,
+        plan,
+    );
+}
+
+/// Hides keys from the queries before them: those of the tile begin at place `query` and `key`.
+#[cube]
+fn hide(
+    found: &mut Array<f32>,
+    query: usize,
+    key: usize,
+    x: usize,
+    y: usize,
+    #[comptime] plan: Plan,
+) {
+    #[unroll]
+    for i in 0..comptime!(plan.tile.height) {
+        #[unroll]
+        for j in 0..comptime!(plan.tile.width) {
+            let index = comptime!(i * plan.tile.width + j);
+            let sees = key + column(x, j, plan) <= query + y * comptime!(plan.tile.height) + i;
+            found[index] = select(sees, found[index], UNSEEN);
+        }
+    }
+}
+
+/// Drops weights of a tile whose first query is number `query` of all, and whose keys begin at place `key`.
+#[cube]
+fn drop_some(
+    found: &mut Array<f32>,
+    dropout: &Dropout,
+    query: usize,
+    key: usize,
+    seq: usize,
+    x: usize,
+    y: usize,
+    #[comptime] plan: Plan,
+) {
+    #[unroll]
+    for i in 0..comptime!(plan.tile.height) {
+        #[unroll]
+        for j in 0..comptime!(plan.tile.width) {
+            let index = comptime!(i * plan.tile.width + j);
+            let row = query + y * comptime!(plan.tile.height) + i;
+            let place = mask::place(row as u32, seq as u32, (key + column(x, j, plan)) as u32);
+            found[index] = found[index] * keep(dropout, &place);
+        }
+    }
+}
