@@ -68,7 +68,7 @@ mod tests {
     fn a_step_is_timed_for_every_repeat_whatever_the_options_say_of_length() {
         let config =
             Gpt2Config { vocab_size: 20, n_embd: 8, n_layer: 1, n_head: 2, ..Gpt2Config::gpt2() };
-        let model = Gpt2::init(&config, 1, &device::best().unwrap()).unwrap();
+        let model = Gpt2::init(&config, 1, &device::test_device()).unwrap();
         let options = TrainingConfig {
             max_steps: Some(1),
             gradient_accumulation_steps: 4,

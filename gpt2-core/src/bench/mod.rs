@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn the_first_pass_is_run_and_not_counted() {
         let mut passes = 0;
-        let device = device::best().unwrap();
+        let device = device::test_device();
         let seconds = seconds(&device, 3, || {
             passes += 1;
             Ok::<_, Error>(())
@@ -235,7 +235,7 @@ mod tests {
     fn the_longer_floor_decides() {
         let work = Work { flops: 8.0, bytes: 2.0 };
         let measured =
-            Measurement::rate("a pass", 10, &[4.0, 5.0, 3.0], work, &device::best().unwrap());
+            Measurement::rate("a pass", 10, &[4.0, 5.0, 3.0], work, &device::test_device());
         assert_eq!((measured.value, measured.floors), (2.5, None));
         let floors = measured.beside(Peaks { flops: 4.0, bandwidth: 2.0 }).floors.unwrap();
         assert_eq!((floors.compute_floor_seconds, floors.memory_floor_seconds), (2.0, 1.0));
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn a_measurement_is_one_flat_object() {
         let work = Work { flops: 1.0, bytes: 2.0 };
-        let device = device::best().unwrap();
+        let device = device::test_device();
         let bare = Measurement::time("a pass", &[1.0], work, &device);
         let json = serde_json::to_value(&bare).unwrap();
         assert_eq!((&json["flops"], &json["bytes"]), (&1.0.into(), &2.0.into()));

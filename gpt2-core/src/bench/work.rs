@@ -156,7 +156,7 @@ mod tests {
             n_head: 2,
             ..Gpt2Config::gpt2()
         };
-        let model = Gpt2::init(&config, 1, &device::best().unwrap()).unwrap();
+        let model = Gpt2::init(&config, 1, &device::test_device()).unwrap();
         let prompts = Shape { batch: 2, seq: 3 };
         let weights = 4.0 * multiplied_parameters(&config) as f64;
         // Keys and values of 3 tokens in the first pass, of 4 in the second.
