@@ -155,6 +155,12 @@ pub fn finite(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "expected a finite number".to_string())
 }
 
+/// Parses an option that is a rate.
+pub fn above_zero(text: &str) -> Result<f64, String> {
+    let number = finite(text).ok().filter(|&number| number > 0.0);
+    number.ok_or_else(|| "expected a number above 0".to_string())
+}
+
 /// Parses an option that is JSON.
 pub fn json(text: &str) -> Result<serde_json::Value, String> {
     serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))

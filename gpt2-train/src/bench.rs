@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use gpt2_core::bench::{Measurement, Shape};
+use gpt2_core::bench::{Measurement, Shape, Work};
 use gpt2_core::{Error as CoreError, Gpt2};
 
 use crate::{Control, Dataset, Event, Example, Result, Trainer, TrainingConfig};
@@ -20,8 +20,12 @@ pub fn train(
     repeats: usize,
     options: &TrainingConfig,
 ) -> Result<Measurement> {
+    let (device, dtype) = (model.device(), options.dtype);
+    let work = Work::of_step(model.config(), shape, dtype.float());
     let seconds = step_seconds(model, shape, repeats, options)?;
-    Ok(Measurement::rate(format_args!("train {shape}"), shape.tokens(), &seconds))
+    let what = format!("train {shape}");
+    let measured = Measurement::rate(what, shape.tokens(), &seconds, work, &device);
+    Ok(measured.in_type(dtype.name()))
 }
 
 /// Seconds of each of `repeats` optimizer steps, after one that gives the optimizer its state.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+pub use gpt2_core::device::test_devices as devices;
 use gpt2_core::{Gpt2, Gpt2Batch, Gpt2Config, ModelFolder};
 
 use crate::tensors::Arrays;
