@@ -12,6 +12,9 @@ import sys
 import time
 
 PROMPT_TOKENS, NEW_TOKENS = 16, 64  # as gpt2_infer::bench has them
+# Sizes of the floors: so large that starting a kernel and waiting for it do not count.
+PRODUCT_WIDTH = {"cpu": 2048, "cuda": 8192}
+READ_NUMBERS = {"cpu": 1 << 28, "cuda": 1 << 31}
 
 
 def random_ids(args, vocab_size):
@@ -22,7 +25,7 @@ def random_ids(args, vocab_size):
 def torch_ids(args, model):
     import torch
 
-    return torch.tensor(random_ids(args, model.config.vocab_size))
+    return torch.tensor(random_ids(args, model.config.vocab_size), device=args.device)
 
 
 def torch_model(args):
@@ -30,25 +33,40 @@ def torch_model(args):
     from transformers import GPT2Config, GPT2LMHeadModel
 
     torch.set_num_threads(args.threads)
+    if args.device != "cpu":
+        # Products of f32 by the units for TF32, as who measures speed there has it.
+        torch.set_float32_matmul_precision("high")
     dropout = {}
     if args.dropout is not None:
         dropout = {key: args.dropout for key in ("attn_pdrop", "embd_pdrop", "resid_pdrop")}
     config = GPT2Config.from_pretrained(args.model, **dropout)
-    return GPT2LMHeadModel.from_pretrained(args.model, config=config)
+    model = GPT2LMHeadModel.from_pretrained(args.model, config=config, attn_implementation="sdpa")
+    return model.to(args.device)
+
+
+def torch_inference_model(args):
+    """With weights of the type that was asked for, as one loads a model for generation."""
+    import torch
+
+    model = torch_model(args).eval()
+    return model.to(torch.bfloat16) if args.dtype == "bf16" else model
 
 
 def torch_train(args, is_compiled):
-    """Forward, backward, clipping and AdamW; `train()` has the dropout of the configuration."""
+    """Forward, backward, clipping and AdamW; `train()` has the dropout of the configuration. In bf16: autocast."""
     import torch
 
     model = torch_model(args).train()
     ids = torch_ids(args, model)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, weight_decay=0.0)
+    on_gpu = args.device != "cpu"
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, weight_decay=0.0, fused=on_gpu or None)
     run = torch.compile(model) if is_compiled else model
+    mixed = torch.autocast(args.device, dtype=torch.bfloat16, enabled=args.dtype == "bf16")
 
     def step():
         optimizer.zero_grad()
-        loss = run(ids, labels=ids, use_cache=False).loss
+        with mixed:
+            loss = run(ids, labels=ids, use_cache=False).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -60,12 +78,12 @@ def torch_train(args, is_compiled):
 def torch_prefill(args):
     import torch
 
-    model = torch_model(args).eval()
+    model = torch_inference_model(args)
     ids = torch_ids(args, model)
 
     @torch.inference_mode()
     def forward():
-        return model(ids, use_cache=False).logits
+        return synchronized(args, model(ids, use_cache=False).logits)
 
     return forward
 
@@ -73,7 +91,7 @@ def torch_prefill(args):
 def torch_generate(args, new_tokens):
     import torch
 
-    model = torch_model(args).eval()
+    model = torch_inference_model(args)
     ids = torch_ids(args, model)
     options = {"max_new_tokens": new_tokens, "min_new_tokens": new_tokens, "do_sample": False}
     # Nothing that ends a text, as on the other side.
@@ -84,7 +102,7 @@ def torch_generate(args, new_tokens):
     def generate():
         found = model.generate(ids, attention_mask=torch.ones_like(ids), **options)
         assert found.shape == (args.batch, args.seq + new_tokens), found.shape
-        return found
+        return synchronized(args, found)
 
     return generate
 
@@ -148,22 +166,33 @@ def ctranslate2_prefill(args):
     return forward
 
 
+def synchronized(args, result):
+    """The result, once the device has computed it."""
+    if args.device != "cpu":
+        import torch
+
+        torch.cuda.synchronize()
+    return result
+
+
 def product(args):
-    """A product of square matrices, 2 * 2048**3 operations."""
+    """A product of square matrices, `2 * width**3` operations."""
     import torch
 
     torch.set_num_threads(args.threads)
-    a, b = torch.rand(2048, 2048), torch.rand(2048, 2048)
-    return lambda: a @ b
+    dtype = torch.bfloat16 if args.dtype == "bf16" and args.device != "cpu" else torch.float32
+    width = PRODUCT_WIDTH[args.device]
+    a, b = (torch.rand(width, width, device=args.device).to(dtype) for _ in range(2))
+    return lambda: synchronized(args, a @ b)
 
 
 def read(args):
-    """A pass over 1 GiB, which no cache holds."""
+    """A pass over memory, which no cache holds."""
     import torch
 
     torch.set_num_threads(args.threads)
-    values = torch.ones(1 << 28)
-    return values.sum
+    values = torch.ones(READ_NUMBERS[args.device], device=args.device)
+    return lambda: synchronized(args, values.sum())
 
 
 MEASUREMENTS = {
@@ -180,8 +209,12 @@ MEASUREMENTS = {
 }
 
 
-def peak_memory():
-    """Largest resident set so far, in bytes; None where the system does not say."""
+def peak_memory(args):
+    """Most memory of the device, or largest resident set so far, in bytes; None where the system does not say."""
+    if args.device != "cpu":
+        import torch
+
+        return torch.cuda.max_memory_allocated()
     try:
         with open("/proc/self/status") as status:
             line = next(line for line in status if line.startswith("VmHWM:"))
@@ -200,6 +233,8 @@ def main():
     parser.add_argument("--seq", type=int, default=PROMPT_TOKENS)
     parser.add_argument("--dropout", type=float)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=PRODUCT_WIDTH, default="cpu")
+    parser.add_argument("--dtype", choices=("f32", "bf16"), default="f32")
     args = parser.parse_args()
     run = MEASUREMENTS[args.measurement](args)
     run()
@@ -211,7 +246,7 @@ def main():
             result = run()
             seconds.append(time.perf_counter() - start)
             del result
-        print(json.dumps({"seconds": seconds, "peak": peak_memory()}), flush=True)
+        print(json.dumps({"seconds": seconds, "peak": peak_memory(args)}), flush=True)
 
 
 if __name__ == "__main__":

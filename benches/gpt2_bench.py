@@ -14,7 +14,7 @@ class Job:
     kind: str  # train, prefill, decode or first-token
     batch: int
     seq: int
-    dtype: str = "f32"  # or int8
+    dtype: str = "f32"  # or bf16, int8
 
     @property
     def name(self):
@@ -30,27 +30,42 @@ class Job:
 class Gpt2:
     """The binary, and what is the same at every call."""
 
-    def __init__(self, binary, subject, threads, dropout=None):
-        self.binary, self.subject, self.threads, self.dropout = binary, subject, threads, dropout
+    def __init__(self, binary, subject, threads, dropout=None, device=None):
+        self.binary, self.subject, self.threads = binary, subject, threads
+        self.dropout, self.device = dropout, device
+        helped = subprocess.run([binary, "bench", "--help"], capture_output=True, text=True, check=True)
+        self.help = helped.stdout
 
     def has(self, option):
-        helped = subprocess.run([self.binary, "bench", "--help"], capture_output=True, text=True, check=True)
-        return option in helped.stdout
+        return option in self.help
 
-    def measure(self, job, repeats):
-        """Seconds of a pass, a median of `repeats`, and the peak of memory of a process that does nothing else."""
+    def measure(self, job, repeats, timeout=None):
+        """Seconds of a pass, a median of `repeats`, and the peak of memory of a process that does nothing else: that of
+        the device, where it has its own."""
         command = [self.binary, "bench", *self.subject, "--json", "--only", job.kind]
         command += ["--batch", job.batch, "--seq", job.seq, "--threads", self.threads, "--repeats", repeats]
         if job.dtype != "f32":
-            command += ["--quantize", job.dtype]
+            command += ["--dtype" if job.dtype == "bf16" else "--quantize", job.dtype]
         if job.kind == "train" and self.dropout is not None:
             command += ["--dropout", self.dropout]
-        ran = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+        if self.device:
+            command += ["--device", self.device]
+        if self.has("--peak-tflops"):
+            # Floors are measured here; rates that are given are not measured there.
+            command += ["--peak-tflops", 1, "--peak-gbs", 1]
+        ran = run([str(part) for part in command], timeout)
         if ran.returncode != 0:
             raise RuntimeError(f"{job.name}: {ran.stderr.strip() or ran.returncode}")
         found = json.loads(ran.stdout)
         seconds = found["value"] if found["unit"] == "s" else job.tokens / found["value"]
-        return seconds, found["peak_memory_bytes"]
+        return seconds, found.get("device_memory_bytes") or found["peak_memory_bytes"]
+
+
+def run(command, timeout):
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"`{' '.join(command)}`: not done after {timeout:.0f} s") from error
 
 
 def multiplied_parameters(config):

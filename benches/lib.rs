@@ -1,7 +1,8 @@
 //! What the benchmarks run: one model, the same on every backend, and one synthetic text.
 
 use burn::tensor::Device;
-use gpt2_core::{Gpt2, Gpt2Config, device};
+use gpt2_core::device::{self, AdapterKind, DeviceInfo};
+use gpt2_core::{Gpt2, Gpt2Config};
 
 /// The model that is measured.
 ///
@@ -26,14 +27,24 @@ pub fn config() -> Gpt2Config {
     }
 }
 
-/// Every device that is compiled in, with its name.
+/// Every device that is compiled in and present, software renderers apart, with its name; or the one that
+/// `GPT2_TEST_DEVICE` names.
 ///
 /// # Panics
-/// If a listed device cannot be opened.
+/// If one of them cannot be opened.
 #[must_use]
-pub fn devices() -> Vec<(&'static str, Device)> {
-    let open = |name| (name, device::by_name(name).expect("a listed device opens"));
-    device::available().iter().map(|info| open(info.name)).collect()
+pub fn devices() -> Vec<(String, Device)> {
+    if std::env::var_os("GPT2_TEST_DEVICE").is_some() {
+        return device::test_devices();
+    }
+    let real = |info: &DeviceInfo| {
+        info.adapter.as_ref().is_none_or(|adapter| adapter.kind != AdapterKind::Software)
+    };
+    let open = |info: DeviceInfo| {
+        let device = device::by_name(&info.name).expect("a listed device opens");
+        (info.name, device)
+    };
+    device::available().into_iter().filter(real).map(open).collect()
 }
 
 /// The model with random weights.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use gpt2_core::{ModelFolder, device};
+use gpt2_core::ModelFolder;
+use gpt2_core::device::{self, AdapterKind};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::commands::{self, Failure};
@@ -26,7 +27,7 @@ pub struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
-    /// Where to compute: see `gpt2 devices` [default: the best one compiled in]
+    /// Where to compute: see `gpt2 devices` [default: the best one present]
     #[arg(long, global = true, value_name = "NAME", display_order = 1000)]
     pub device: Option<String>,
     /// Threads for CPU work, at most 1024 [default: all cores]
@@ -154,6 +155,12 @@ pub fn finite(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "expected a finite number".to_string())
 }
 
+/// Parses an option that is a rate.
+pub fn above_zero(text: &str) -> Result<f64, String> {
+    let number = finite(text).ok().filter(|&number| number > 0.0);
+    number.ok_or_else(|| "expected a number above 0".to_string())
+}
+
 /// Parses an option that is JSON.
 pub fn json(text: &str) -> Result<serde_json::Value, String> {
     serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))
@@ -169,9 +176,18 @@ impl Global {
     /// Checks the device, also for commands that compute nothing, and sizes the thread pool.
     pub fn prepare(&self) -> Result<(), Failure> {
         if let Some(name) = &self.device {
-            device::by_name(name)?;
+            self.warn_of_software(&device::by_name(name)?);
         }
         self.set_threads()
+    }
+
+    /// Says that a device is not what its name promises.
+    fn warn_of_software(&self, device: &Device) {
+        let software = device::adapter(device).filter(|of| of.kind == AdapterKind::Software);
+        if let (Some(adapter), false) = (software, self.quiet) {
+            let name = adapter.name;
+            eprintln!("note: {name} is a software renderer, slower than `--device flex`");
+        }
     }
 
     /// Sizes the thread pool that the CPU backends share.

@@ -103,10 +103,12 @@ pub enum Error {
         expected: String,
     },
     /// The requested device is not compiled in or not present.
-    #[error("device `{requested}` is not available; this build has: {available}")]
+    #[error("device `{requested}` is not available: {reason}; there are: {available}")]
     Device {
         /// What was asked for.
         requested: String,
+        /// What keeps it from being used.
+        reason: String,
         /// The names that would have worked.
         available: String,
     },

@@ -1,7 +1,7 @@
 //! Measuring the speed of generation, with what [`Generator::generate`] runs.
 
 use gpt2_core::Gpt2;
-use gpt2_core::bench::{Measurement, Shape, seconds};
+use gpt2_core::bench::{Measurement, Shape, Work, seconds};
 
 use crate::{GenerationConfig, Generator, Result};
 
@@ -18,8 +18,10 @@ pub const NEW_TOKENS: usize = 64;
 /// As [`Generator::generate`]: prompts that leave no room in the context are refused.
 pub fn decode(model: &Gpt2, prompts: Shape, repeats: usize) -> Result<Measurement> {
     let seconds = generation(model, prompts, NEW_TOKENS, repeats)?;
-    let what = format!("decode batch {}", prompts.batch);
-    Ok(Measurement::rate(what, prompts.batch * NEW_TOKENS, &seconds).of(model))
+    let work = Work::of_generation(model, prompts, NEW_TOKENS);
+    let (what, tokens) = (format!("decode batch {}", prompts.batch), prompts.batch * NEW_TOKENS);
+    let measured = Measurement::rate(what, tokens, &seconds, work, &model.device());
+    Ok(measured.in_type(model.weight_dtype()))
 }
 
 /// Seconds until the first token of each of `prompts` is there.
@@ -28,7 +30,10 @@ pub fn decode(model: &Gpt2, prompts: Shape, repeats: usize) -> Result<Measuremen
 /// As [`Generator::generate`].
 pub fn first_token(model: &Gpt2, prompts: Shape, repeats: usize) -> Result<Measurement> {
     let seconds = generation(model, prompts, 1, repeats)?;
-    Ok(Measurement::time(format_args!("first token {prompts}"), &seconds).of(model))
+    let work = Work::of_generation(model, prompts, 1);
+    let measured =
+        Measurement::time(format_args!("first token {prompts}"), &seconds, work, &model.device());
+    Ok(measured.in_type(model.weight_dtype()))
 }
 
 /// Seconds of generating exactly `new_tokens` tokens behind each prompt.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use gpt2_core::bench::{Measurement, Shape};
+use gpt2_core::bench::{Measurement, Shape, Work};
 use gpt2_core::{Error as CoreError, Gpt2};
 
 use crate::{Control, Dataset, Event, Example, Result, Trainer, TrainingConfig};
@@ -20,8 +20,12 @@ pub fn train(
     repeats: usize,
     options: &TrainingConfig,
 ) -> Result<Measurement> {
+    let (device, dtype) = (model.device(), options.dtype);
+    let work = Work::of_step(model.config(), shape, dtype.float());
     let seconds = step_seconds(model, shape, repeats, options)?;
-    Ok(Measurement::rate(format_args!("train {shape}"), shape.tokens(), &seconds))
+    let what = format!("train {shape}");
+    let measured = Measurement::rate(what, shape.tokens(), &seconds, work, &device);
+    Ok(measured.in_type(dtype.name()))
 }
 
 /// Seconds of each of `repeats` optimizer steps, after one that gives the optimizer its state.
@@ -64,7 +68,7 @@ mod tests {
     fn a_step_is_timed_for_every_repeat_whatever_the_options_say_of_length() {
         let config =
             Gpt2Config { vocab_size: 20, n_embd: 8, n_layer: 1, n_head: 2, ..Gpt2Config::gpt2() };
-        let model = Gpt2::init(&config, 1, &device::best().unwrap()).unwrap();
+        let model = Gpt2::init(&config, 1, &device::test_device()).unwrap();
         let options = TrainingConfig {
             max_steps: Some(1),
             gradient_accumulation_steps: 4,

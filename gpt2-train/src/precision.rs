@@ -55,7 +55,7 @@ impl ComputeDType {
         }
         let has = |dtype: &Self| device.supports_dtype(dtype.float());
         let names: Vec<_> = Self::ALL.into_iter().filter(has).map(Self::name).collect();
-        let device = device::name(device).unwrap_or("this device");
+        let device = device::name(device).unwrap_or_else(|| "this device".to_string());
         let expected = format!("a type that `{device}` computes in: {}", names.join(", "));
         Err(Error::option("dtype", self.name(), expected))
     }

@@ -6,5 +6,5 @@
 //! same tests run over any other folder of that layout:
 //!
 //! - `GPT2_REFERENCE` names a second root of fixtures, which must then be there.
-//! - `GPT2_PARITY_DEVICE` names one device in place of all CPU backends.
+//! - `GPT2_TEST_DEVICE` names one device in place of all CPU backends.
 //! - `GPT2_PARITY_MEASURE` writes every measured distance to standard error.

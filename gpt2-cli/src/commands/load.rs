@@ -70,8 +70,8 @@ impl LoadArgs {
         matches!(self.dtype, WeightType::Bf16)
     }
 
-    /// Whether weights are to be in fewer bits.
-    pub fn is_compact(self) -> bool {
-        self.quantize.is_some() || self.is_bf16()
+    /// The same for a model that is to be trained, whose weights are f32.
+    pub fn trainable(self) -> Self {
+        Self { quantize: None, dtype: WeightType::F32 }
     }
 }

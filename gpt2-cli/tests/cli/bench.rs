@@ -17,9 +17,38 @@ fn what(line: &Value) -> &str {
     line["what"].as_str().unwrap()
 }
 
+/// Keys of a measurement, in the order of the alphabet.
+const KEYS: [&str; 14] = [
+    "bytes",
+    "compute_floor_seconds",
+    "device_memory_bytes",
+    "dtype",
+    "flops",
+    "memory_floor_seconds",
+    "of_floor",
+    "peak_bandwidth",
+    "peak_flops",
+    "peak_memory_bytes",
+    "seconds",
+    "unit",
+    "value",
+    "what",
+];
+
 /// Checks keys and ranges of a measurement.
 fn check(line: &Value) {
-    assert_eq!(keys(line), ["dtype", "peak_memory_bytes", "unit", "value", "what"]);
+    assert_eq!(keys(line), KEYS);
+    let number = |key: &str| line[key].as_f64().unwrap();
+    for key in ["bytes", "flops", "peak_bandwidth", "peak_flops", "seconds"] {
+        assert!(number(key) > 0.0, "{key}: {line}");
+    }
+    let floors = [("flops", "peak_flops"), ("bytes", "peak_bandwidth")];
+    let [compute, memory] = floors.map(|(amount, rate)| number(amount) / number(rate));
+    assert_eq!(
+        (number("compute_floor_seconds"), number("memory_floor_seconds")),
+        (compute, memory)
+    );
+    assert_eq!(number("of_floor"), compute.max(memory) / number("seconds"));
     assert_eq!(line["dtype"], "f32");
     assert!(line["value"].as_f64().unwrap() > 0.0, "{line}");
     let unit = if what(line).starts_with("first token") { "s" } else { "tok/s" };
@@ -55,16 +84,58 @@ fn weights_in_fewer_bits_are_measured_and_named() {
     let place = Place::new();
     let config = config(&place, 96);
     let common = ["bench", "--config", config, "--repeats", "1", "--json"];
-    for (option, value) in [("--quantize", "int8"), ("--quantize", "int4"), ("--dtype", "bf16")] {
-        let lines = place.ok(&[&common[..], &[option, value]].concat()).lines();
+    for bits in ["int8", "int4"] {
+        let option = ["--quantize", bits];
+        let lines = place.ok(&[&common[..], &option].concat()).lines();
         assert_eq!(
             lines.iter().map(what).collect::<Vec<_>>(),
             ["decode batch 1", "decode batch 8"]
         );
-        assert!(lines.iter().all(|line| line["dtype"] == value), "{lines:?}");
-        let train = [option, value, "--only", "train", "--seq", "8"];
+        assert!(lines.iter().all(|line| line["dtype"] == bits), "{lines:?}");
+        let train = [&option[..], &["--only", "train", "--seq", "8"]].concat();
         place.refused(&[&common[..], &train].concat(), &["training needs weights of f32"]);
     }
+}
+
+#[test]
+fn in_bf16_decoding_reads_weights_of_it_and_training_multiplies_in_it() {
+    let place = Place::new();
+    let config = config(&place, 96);
+    let options = ["--dtype", "bf16", "--seq", "8", "--repeats", "1", "--json", "--device", "flex"];
+    let lines = place.ok(&[&["bench", "--config", config], &options[..]].concat()).lines();
+    let expected = ["train 1x8", "prefill 1x8", "decode batch 1", "first token 1x8"];
+    assert_eq!(lines.iter().map(what).collect::<Vec<_>>(), expected);
+    assert!(lines.iter().all(|line| line["dtype"] == "bf16"), "{lines:?}");
+}
+
+#[test]
+fn rates_that_are_given_are_not_measured() {
+    let (place, model) = (Place::new(), model("bbpe"));
+    let options = ["--peak-tflops", "989.5", "--peak-gbs", "4800"];
+    // One thing in this process, then several, each in its own.
+    for only in [&["--only", "prefill", "--seq", "8"][..], &["--seq", "8"]] {
+        let args = [&["bench", &model, "--json", "--repeats", "1"], only, &options].concat();
+        for line in place.ok(&args).lines() {
+            assert_eq!(
+                (&line["peak_flops"], &line["peak_bandwidth"]),
+                (&json!(989.5e12), &json!(4.8e12))
+            );
+        }
+    }
+    let table =
+        place.ok(&[&["bench", &model, "--only", "prefill", "--seq", "8"], &options[..]].concat());
+    assert!(table.stdout.contains("floors: 989.500 TFLOP/s, 4800.0 GB/s"), "{}", table.stdout);
+}
+
+#[test]
+fn the_first_process_measures_the_device_for_all() {
+    let (place, model) = (Place::new(), model("bbpe"));
+    let lines = place.ok(&["bench", &model, "--seq", "8", "--repeats", "1", "--json"]).lines();
+    let peaks = |line: &Value| (line["peak_flops"].clone(), line["peak_bandwidth"].clone());
+    assert!(
+        lines.len() > 1 && lines.iter().all(|line| peaks(line) == peaks(&lines[0])),
+        "{lines:?}"
+    );
 }
 
 #[test]
@@ -105,7 +176,9 @@ fn batch_and_length_are_those_that_were_asked_for() {
 fn people_get_a_table() {
     let (place, model) = (Place::new(), model("bbpe"));
     let table = place.ok(&["bench", &model, "--only", "prefill", "--seq", "8"]).stdout;
-    for part in ["prefill 1x8", "tok/s", "f32", "peak memory"] {
+    for part in
+        ["prefill 1x8", "tok/s", "f32", "peak memory", "FLOPs / peak", "of floor", "floors: "]
+    {
         assert!(table.contains(part), "{table}");
     }
 }

@@ -45,6 +45,7 @@ impl Place {
     pub fn run_with(&self, args: &[&str], input: &[u8]) -> Ran {
         let mut child = Command::new(env!("CARGO_BIN_EXE_gpt2"))
             .args(args)
+            .args(device_of_tests(args))
             .current_dir(self.0.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -83,6 +84,13 @@ impl Place {
         ran.assert_refused(args, parts);
         assert_eq!(self.names(), before, "{args:?}");
     }
+}
+
+/// The device that all suites take from `GPT2_TEST_DEVICE`, where the arguments of a run leave it open.
+fn device_of_tests(args: &[&str]) -> Vec<String> {
+    let name = std::env::var("GPT2_TEST_DEVICE").ok();
+    let name = name.filter(|_| args.len() > 1 && !args.contains(&"--device"));
+    name.into_iter().flat_map(|name| ["--device".to_string(), name]).collect()
 }
 
 /// All files of a folder with their content, in order.

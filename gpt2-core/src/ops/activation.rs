@@ -2,14 +2,11 @@
 
 use std::f64::consts::FRAC_1_SQRT_2;
 
+use burn::backend::Dispatch;
 use burn::tensor::{Tensor, activation};
 
 use crate::config::Activation;
-#[cfg(feature = "flex")]
-use {
-    super::fused::{self, FusedOps},
-    burn::backend::Dispatch,
-};
+use super::fused::{self, FusedOps};
 
 /// `sqrt(2 / pi)`, the slope of the tanh approximation of GELU.
 const SQRT_2_OVER_PI: f64 = 0.797_884_560_802_865_4;
@@ -47,7 +44,6 @@ fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 
 /// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`.
 fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    #[cfg(feature = "flex")]
     if fused::is_ours(&x) {
         return Tensor::from_dispatch(<Dispatch as FusedOps>::gelu_tanh(x.into_dispatch()));
     }

@@ -1,12 +1,11 @@
 //! What an optimizer does with all parameters: norms and sums of gradients, and the step of AdamW.
 
-use burn::tensor::Tensor;
+use burn::backend::Dispatch;
+use burn::backend::tensor::FloatTensor;
+use burn::tensor::{DType, Device, Tensor};
 
-#[cfg(feature = "flex")]
-use {
-    super::fused::{self, FusedOps},
-    burn::backend::Dispatch,
-};
+use super::fused::{self, FusedOps};
+use crate::device;
 
 /// The constants of one step of Adam with decoupled weight decay for one parameter.
 ///
@@ -47,14 +46,9 @@ pub fn adamw(
     gradient: Tensor<1>,
     update: &AdamWUpdate,
 ) -> (Tensor<1>, [Tensor<1>; 2]) {
-    #[cfg(feature = "flex")]
     if takes(&value) && takes(&gradient) {
-        let gradient = gradient.into_dispatch();
-        let [mean, square] = match moments {
-            Some(moments) => moments.map(Tensor::into_dispatch),
-            None => [(); 2].map(|()| <Dispatch as FusedOps>::moment(gradient.clone())),
-        };
-        let value = value.into_dispatch();
+        let (value, gradient) = (value.into_dispatch(), gradient.into_dispatch());
+        let [mean, square] = started(moments, &value);
         let (value, mean, square) =
             <Dispatch as FusedOps>::adamw(value, mean, square, gradient, *update);
         return (Tensor::from_dispatch(value), [mean, square].map(Tensor::from_dispatch));
@@ -83,16 +77,106 @@ pub fn by_parts(
     (value, [mean, square])
 }
 
+/// As [`adamw`], with one more factor on the gradient that only the device knows: `factors[at]`.
+///
+/// # Shapes
+/// As there; factors: `[more than at]`
+#[must_use]
+pub fn adamw_clipped(
+    value: Tensor<1>,
+    moments: Option<[Tensor<1>; 2]>,
+    gradient: Tensor<1>,
+    factors: &Tensor<1>,
+    at: usize,
+    update: &AdamWUpdate,
+) -> (Tensor<1>, [Tensor<1>; 2]) {
+    if !takes(&value) || !takes(&gradient) {
+        let factor = factors.clone().narrow(0, at, 1);
+        return by_parts(value, moments, gradient * factor, update);
+    }
+    let (gradient, factors) = (gradient.into_dispatch(), factors.clone().into_dispatch());
+    let value = value.into_dispatch();
+    let [mean, square] = started(moments, &value);
+    let (value, mean, square) =
+        <Dispatch as FusedOps>::adamw_clipped(value, mean, square, gradient, factors, at, *update);
+    (Tensor::from_dispatch(value), [mean, square].map(Tensor::from_dispatch))
+}
+
+/// Moments as they are, or before the first step.
+fn started(
+    moments: Option<[Tensor<1>; 2]>,
+    value: &FloatTensor<Dispatch>,
+) -> [FloatTensor<Dispatch>; 2] {
+    match moments {
+        Some(moments) => moments.map(Tensor::into_dispatch),
+        None => [(); 2].map(|()| <Dispatch as FusedOps>::moment(value.clone())),
+    }
+}
+
 /// Sum of the squares of all elements, `[1]`.
 ///
 /// On `flex` it is an f64 and the same for any number of threads, elsewhere of the type of `x`.
 #[must_use]
 pub fn squared_norm<const D: usize>(x: Tensor<D>) -> Tensor<1> {
-    #[cfg(feature = "flex")]
     if takes(&x) {
         return Tensor::from_dispatch(<Dispatch as FusedOps>::squared_norm(x.into_dispatch()));
     }
     x.square().sum()
+}
+
+/// Sums of the squares of many tensors, which stay on their device.
+#[derive(Debug)]
+pub struct SquaredNorms {
+    /// Partial sums of each tensor, where there is a kernel that makes them.
+    partial: Option<Tensor<2>>,
+    /// One sum a tensor, where there is none.
+    whole: Vec<Option<Tensor<1>>>,
+    added: usize,
+    device: Device,
+}
+
+impl SquaredNorms {
+    /// Partial sums of one tensor.
+    const PARTS: usize = 256;
+
+    /// Room for the sums of `count` tensors on a device.
+    #[must_use]
+    pub fn new(count: usize, device: &Device) -> Self {
+        let device = device.clone().inner();
+        let partial = device::is_gpu(&device)
+            .then(|| Tensor::zeros([count, Self::PARTS], &device))
+            .filter(fused::is_ours);
+        Self { partial, whole: Vec::new(), added: 0, device }
+    }
+
+    /// Adds the sum of the next tensor, or 0 for none.
+    pub fn push<const D: usize>(&mut self, x: Option<Tensor<D>>) {
+        let at = self.added;
+        self.added += 1;
+        match (&mut self.partial, x) {
+            (Some(partial), Some(x)) => {
+                let sums = partial.extract().into_dispatch();
+                let sums = <Dispatch as FusedOps>::squares_into(sums, x.into_dispatch(), at);
+                *partial = Tensor::from_dispatch(sums);
+            }
+            (Some(_), None) => {}
+            (None, x) => self.whole.push(x.map(squared_norm)),
+        }
+    }
+
+    /// The sums, `[count]`, in the order in which tensors were added.
+    #[must_use]
+    pub fn finish(self) -> Tensor<1> {
+        match self.partial {
+            Some(partial) => partial.sum_dim(1).squeeze_dim(1),
+            None => {
+                let dtype = self.whole.iter().flatten().map(Tensor::dtype).next();
+                let zero = Tensor::<1>::zeros([1], &self.device).cast(dtype.unwrap_or(DType::F32));
+                let sums = self.whole.into_iter().map(|sum| sum.unwrap_or_else(|| zero.clone()));
+                Tensor::cat(sums.collect(), 0)
+            }
+        }
+    }
 }
 
 /// `sum + factor * part`, where `sum` lies if it has no other owner.
@@ -101,7 +185,6 @@ pub fn squared_norm<const D: usize>(x: Tensor<D>) -> Tensor<1> {
 /// Both of one shape.
 #[must_use]
 pub fn add_scaled<const D: usize>(sum: Tensor<D>, part: Tensor<D>, factor: f64) -> Tensor<D> {
-    #[cfg(feature = "flex")]
     if takes(&sum) && takes(&part) {
         let (sum, part) = (sum.into_dispatch(), part.into_dispatch());
         return Tensor::from_dispatch(<Dispatch as FusedOps>::add_scaled(sum, part, factor as f32));
@@ -115,7 +198,6 @@ fn scaled<const D: usize>(x: Tensor<D>, factor: f64) -> Tensor<D> {
 }
 
 /// Whether these operations, which record nothing, have a faster body for a tensor.
-#[cfg(feature = "flex")]
 fn takes<const D: usize>(x: &Tensor<D>) -> bool {
     !x.is_autodiff() && fused::is_ours(x)
 }

@@ -3,14 +3,11 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use burn::backend::Dispatch;
 use burn::tensor::{Bool, Device, FloatDType, Tensor, TensorData, activation::softmax};
 
 use super::{DropoutMasks, dropout};
-#[cfg(feature = "flex")]
-use {
-    super::fused::{self, FusedOps},
-    burn::backend::Dispatch,
-};
+use super::fused::{self, FusedOps};
 
 /// Score of a key that a query must not see.
 ///
@@ -152,13 +149,7 @@ pub fn attention(
 /// Whether [`attend_in_place`] takes tokens like `x`, `[rows, seq, any]`.
 #[must_use]
 pub fn attends_in_place(x: &Tensor<3>) -> bool {
-    #[cfg(feature = "flex")]
-    return !x.is_autodiff() && fused::is_ours(x);
-    #[cfg(not(feature = "flex"))]
-    {
-        let _ = x;
-        false
-    }
+    !x.is_autodiff() && fused::is_ours(x)
 }
 
 /// Attention of tokens that follow what was read, without a copy, a mask or anything else
@@ -182,21 +173,16 @@ pub fn attend_in_place(
     places: Vec<Range<usize>>,
     scale: AttentionScale,
 ) -> Tensor<3> {
-    #[cfg(feature = "flex")]
-    {
-        // `extract` leaves no second owner, so that the write does not copy the cache.
-        let [old_keys, old_values] = [keys.extract(), values.extract()].map(Tensor::into_dispatch);
-        let (output, new_keys, new_values) = <Dispatch as FusedOps>::attend_in_place(
-            qkv.into_dispatch(),
-            old_keys,
-            old_values,
-            places,
-            scale.factor as f32,
-        );
-        *keys = Tensor::from_dispatch(new_keys);
-        *values = Tensor::from_dispatch(new_values);
-        Tensor::from_dispatch(output)
-    }
-    #[cfg(not(feature = "flex"))]
-    unreachable!("{qkv:?} {keys:?} {values:?} {places:?} {scale:?}")
+    // `extract` leaves no second owner, so that the write does not copy the cache.
+    let [old_keys, old_values] = [keys.extract(), values.extract()].map(Tensor::into_dispatch);
+    let (output, new_keys, new_values) = <Dispatch as FusedOps>::attend_in_place(
+        qkv.into_dispatch(),
+        old_keys,
+        old_values,
+        places,
+        scale.factor as f32,
+    );
+    *keys = Tensor::from_dispatch(new_keys);
+    *values = Tensor::from_dispatch(new_values);
+    Tensor::from_dispatch(output)
 }

@@ -1,18 +1,14 @@
 //! Self-attention of whole texts, from queries, keys and values that lie side by side.
 
+use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use super::attention::{Attended, AttentionBias, AttentionScale, attention};
 use super::dropout::DropoutMasks;
-#[cfg(feature = "flex")]
-use {
-    super::dropout::Mask,
-    super::fused::{self, FusedOps},
-    burn::backend::Dispatch,
-};
+use super::dropout::Mask;
+use super::fused::{self, FusedOps};
 
 /// What beside the tensor there is to know of fused attention.
-#[cfg(feature = "flex")]
 #[derive(Debug, Clone, Copy)]
 pub struct Heads {
     /// How many.
@@ -40,7 +36,6 @@ pub fn causal_attention(
     drop_probability: f64,
     masks: &mut DropoutMasks,
 ) -> Tensor<3> {
-    #[cfg(feature = "flex")]
     if bias.is_causal() && fused::is_ours(&qkv) {
         let drops = drop_probability != 0.0 && qkv.is_autodiff();
         let mask = drops.then(|| Mask::new(masks.next_key(), drop_probability));

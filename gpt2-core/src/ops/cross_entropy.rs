@@ -1,13 +1,10 @@
 //! The language-model loss.
 
+use burn::backend::Dispatch;
 use burn::tensor::{FloatDType, Int, Tensor, activation::log_softmax};
 
 use super::linear::scores_by_parts;
-#[cfg(feature = "flex")]
-use {
-    super::fused::{self, FusedOps},
-    burn::backend::Dispatch,
-};
+use super::fused::{self, FusedOps};
 
 /// Sum over rows of `-log softmax(logits)[target]`, in nats, computed in f32.
 ///
@@ -52,7 +49,6 @@ pub fn linear_cross_entropy(
     targets: Tensor<1, Int>,
     factor: f64,
 ) -> Tensor<1> {
-    #[cfg(feature = "flex")]
     if fused::is_ours(&hidden) && fused::is_ours(&table) {
         return in_parts(hidden, table, targets, factor).0;
     }
@@ -81,7 +77,6 @@ pub fn linear_cross_entropy_and_hits(
     table: Tensor<2>,
     targets: Tensor<1, Int>,
 ) -> (Tensor<1>, Tensor<1, Int>) {
-    #[cfg(feature = "flex")]
     if fused::is_ours(&hidden) && fused::is_ours(&table) {
         return in_parts(hidden, table, targets, 1.0);
     }
@@ -90,13 +85,13 @@ pub fn linear_cross_entropy_and_hits(
     (cross_entropy(logits, targets), hits)
 }
 
-#[cfg(feature = "flex")]
 fn in_parts(
     hidden: Tensor<2>,
     table: Tensor<2>,
     targets: Tensor<1, Int>,
     factor: f64,
 ) -> (Tensor<1>, Tensor<1, Int>) {
+    let hidden = hidden.cast(table.dtype());
     let ([hidden, table], targets) =
         ([hidden, table].map(Tensor::into_dispatch), targets.into_dispatch());
     let (loss, hits) = <Dispatch as FusedOps>::linear_cross_entropy(hidden, table, targets, factor);

@@ -1,12 +1,9 @@
 //! Token and position embeddings.
 
+use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor, module};
 
-#[cfg(feature = "flex")]
-use {
-    super::fused::{self, FusedOps},
-    burn::backend::Dispatch,
-};
+use super::fused::{self, FusedOps};
 
 /// A table of token vectors for one pass, in which the head may use it as well.
 #[derive(Debug, Clone)]
@@ -29,7 +26,6 @@ impl TokenTable {
     /// is then spared a second gradient of the size of the table.
     #[must_use]
     pub fn tied(weight: Tensor<2>) -> Self {
-        #[cfg(feature = "flex")]
         if weight.is_tracked() && fused::is_ours(&weight) {
             let alias = <Dispatch as FusedOps>::alias(weight.into_dispatch());
             return Self { weight: Tensor::from_dispatch(alias), is_tied: true };
@@ -55,7 +51,6 @@ pub fn embedding(
     ids: Tensor<2, Int>,
     position_ids: Tensor<2, Int>,
 ) -> Tensor<3> {
-    #[cfg(feature = "flex")]
     if fused::is_ours(&tokens.weight) && fused::is_ours(&positions) {
         let TokenTable { weight, is_tied } = tokens;
         let [weight, positions] = [weight, positions].map(Tensor::into_dispatch);

@@ -1,12 +1,9 @@
 //! Layer normalization.
 
+use burn::backend::Dispatch;
 use burn::tensor::{Tensor, module};
 
-#[cfg(feature = "flex")]
-use {
-    super::fused::{self, FusedOps},
-    burn::backend::Dispatch,
-};
+use super::fused::{self, FusedOps};
 
 /// `(x - mean) / sqrt(variance + epsilon) * weight + bias` over the last axis (Ba et al. 2016).
 ///
@@ -20,7 +17,6 @@ pub fn layer_norm<const D: usize>(
     bias: Tensor<1>,
     epsilon: f64,
 ) -> Tensor<D> {
-    #[cfg(feature = "flex")]
     if fused::is_ours(&x) && fused::is_ours(&weight) {
         let [weight, bias] = [weight, bias].map(Tensor::into_dispatch);
         let output =

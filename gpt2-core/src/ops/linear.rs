@@ -1,14 +1,11 @@
 //! Matrix products with weights.
 
+use burn::backend::Dispatch;
 use burn::tensor::{Tensor, module};
 
 use super::activation::activate;
 use crate::config::Activation;
-#[cfg(feature = "flex")]
-use {
-    super::fused::{self, FusedOps},
-    burn::backend::Dispatch,
-};
+use super::fused::{self, FusedOps};
 
 /// `x @ weight + bias`, in the element type of the weight.
 ///
@@ -19,10 +16,10 @@ use {
 /// - output: `[.., out]`
 #[must_use]
 pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<D> {
-    #[cfg(feature = "flex")]
     if fused::is_ours(&x) && fused::is_ours(&weight) {
-        let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
-        let output = <Dispatch as FusedOps>::fused_linear(x, weight, bias.into_dispatch());
+        let x = x.cast(weight.dtype()).into_dispatch();
+        let (weight, bias) = (weight.into_dispatch(), bias.into_dispatch());
+        let output = <Dispatch as FusedOps>::fused_linear(x, weight, bias);
         return Tensor::from_dispatch(output);
     }
     by_parts(x, weight, bias)
@@ -45,8 +42,8 @@ pub fn linear_residual<const D: usize>(
     bias: Tensor<1>,
     residual: Tensor<D>,
 ) -> Tensor<D> {
-    #[cfg(feature = "flex")]
     if fused::is_ours(&x) && fused::is_ours(&weight) && fused::is_ours(&residual) {
+        let x = x.cast(weight.dtype());
         let [x, residual] = [x, residual].map(Tensor::into_dispatch);
         let (weight, bias) = (weight.into_dispatch(), bias.into_dispatch());
         let output = <Dispatch as FusedOps>::linear_residual(x, weight, bias, residual);
@@ -67,10 +64,10 @@ pub fn linear_activated<const D: usize>(
     bias: Tensor<1>,
     function: Activation,
 ) -> Tensor<D> {
-    #[cfg(feature = "flex")]
     if function.is_gelu_tanh() && fused::is_ours(&x) && fused::is_ours(&weight) {
-        let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
-        let output = <Dispatch as FusedOps>::linear_gelu(x, weight, bias.into_dispatch());
+        let x = x.cast(weight.dtype()).into_dispatch();
+        let (weight, bias) = (weight.into_dispatch(), bias.into_dispatch());
+        let output = <Dispatch as FusedOps>::linear_gelu(x, weight, bias);
         return Tensor::from_dispatch(output);
     }
     activate(linear(x, weight, bias), function)
@@ -84,9 +81,9 @@ pub fn linear_activated<const D: usize>(
 /// - output: `[.., vocab]`
 #[must_use]
 pub fn scores<const D: usize>(x: Tensor<D>, table: Tensor<2>) -> Tensor<D> {
-    #[cfg(feature = "flex")]
     if fused::is_ours(&x) && fused::is_ours(&table) {
-        let output = <Dispatch as FusedOps>::scores(x.into_dispatch(), table.into_dispatch());
+        let x = x.cast(table.dtype()).into_dispatch();
+        let output = <Dispatch as FusedOps>::scores(x, table.into_dispatch());
         return Tensor::from_dispatch(output);
     }
     scores_by_parts(x, table)

@@ -1,17 +1,14 @@
 //! The position-wise MLP with what follows it.
 
+use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use super::activation::activate;
 use super::dropout::{DropoutMasks, dropout_residual};
 use super::linear;
 use crate::config::Activation;
-#[cfg(feature = "flex")]
-use {
-    super::dropout::Mask,
-    super::fused::{self, FusedOps},
-    burn::backend::Dispatch,
-};
+use super::dropout::Mask;
+use super::fused::{self, FusedOps};
 
 /// Weights of the two linear layers of an MLP.
 #[derive(Debug, Clone)]
@@ -43,14 +40,13 @@ pub fn mlp<const D: usize>(
     masks: &mut DropoutMasks,
 ) -> Tensor<D> {
     let MlpWeights { c_fc, c_fc_bias, c_proj, c_proj_bias } = weights;
-    #[cfg(feature = "flex")]
     if function.is_gelu_tanh()
         && [&c_fc, &c_proj].into_iter().all(fused::is_ours)
         && [&x, &residual].into_iter().all(fused::is_ours)
     {
         let drops = drop_probability != 0.0 && x.is_autodiff();
         let mask = drops.then(|| Mask::new(masks.next_key(), drop_probability));
-        let [x, residual] = [x, residual].map(Tensor::into_dispatch);
+        let [x, residual] = [x.cast(c_fc.dtype()), residual].map(Tensor::into_dispatch);
         let [c_fc, c_proj] = [c_fc, c_proj].map(Tensor::into_dispatch);
         let [fc_bias, proj_bias] = [c_fc_bias, c_proj_bias].map(Tensor::into_dispatch);
         let output =

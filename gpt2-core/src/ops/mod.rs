@@ -2,7 +2,7 @@
 //!
 //! Every function is composed of ordinary differentiable operations, so it runs, and trains, on
 //! every Burn backend. Some have a faster body for a backend, with and without gradients: those are the
-//! methods of `fused::FusedOps`. `cpu` has the ones of `flex`, `autodiff` the ways back. [`plain`] has the ordinary
+//! methods of `fused::FusedOps`. `cpu` has the ones of `flex`, `cube` those of GPUs, `autodiff` the ways back. [`plain`] has the ordinary
 //! bodies alone.
 
 use burn::tensor::{DType, Device, TensorData};
@@ -10,7 +10,6 @@ use burn::tensor::{DType, Device, TensorData};
 mod activation;
 mod adamw;
 mod attention;
-#[cfg(feature = "flex")]
 mod autodiff;
 mod causal_attention;
 #[cfg(feature = "flex")]
@@ -20,7 +19,6 @@ mod cross_entropy;
 mod cube;
 mod dropout;
 mod embedding;
-#[cfg(feature = "flex")]
 mod fused;
 mod layer_norm;
 mod linear;
@@ -28,12 +26,14 @@ mod mlp;
 pub mod plain;
 mod quantized;
 mod rows;
+#[cfg(feature = "cube")]
+mod shapes;
 mod worker;
 
 use burn::tensor::Tensor;
 
 pub use activation::activate;
-pub use adamw::{AdamWUpdate, adamw, add_scaled, squared_norm};
+pub use adamw::{AdamWUpdate, SquaredNorms, adamw, adamw_clipped, add_scaled, squared_norm};
 pub use attention::{
     Attended, AttentionBias, AttentionScale, attend_in_place, attends_in_place, attention,
 };
@@ -54,8 +54,8 @@ pub use rows::move_rows;
 pub(crate) use worker::on_a_worker;
 
 /// Whether what the environment asks of the operations means something here.
-#[cfg(feature = "flex")]
 pub(crate) fn check_environment() -> crate::Result<()> {
+    #[cfg(feature = "flex")]
     cpu::level::check()?;
     fused::check().map(drop)
 }
@@ -69,13 +69,7 @@ pub(crate) fn instructions() -> &'static str {
 /// Whether operations take their fused bodies for tensors like `x`.
 #[must_use]
 pub fn is_fused<const D: usize>(x: &Tensor<D>) -> bool {
-    #[cfg(feature = "flex")]
-    return fused::is_ours(x);
-    #[cfg(not(feature = "flex"))]
-    {
-        let _ = x;
-        false
-    }
+    fused::is_ours(x)
 }
 
 /// Weights for a device, where `flex` reads them fastest.

@@ -5,7 +5,6 @@ use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::activation::activate;
-#[cfg(feature = "flex")]
 use super::fused;
 use crate::config::Activation;
 use crate::quantize::CompactMatrix;
@@ -49,13 +48,7 @@ pub trait QuantizedOps: Backend {
 /// Whether there are products of this tensor with quantized weights: for `f32` on `flex`, without gradients.
 #[must_use]
 pub fn takes_quantized<const D: usize>(x: &Tensor<D>) -> bool {
-    #[cfg(feature = "flex")]
-    return fused::is_ours(x) && !x.is_autodiff();
-    #[cfg(not(feature = "flex"))]
-    {
-        let _ = x;
-        false
-    }
+    fused::is_ours(x) && !x.is_autodiff()
 }
 
 /// `x @ weight + bias` with a quantized weight, `[in, out]`.

@@ -1,19 +1,15 @@
 //! Rows of a cache.
 
+use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor, TensorData};
 
-#[cfg(feature = "flex")]
-use {
-    super::fused::{self, FusedOps},
-    burn::backend::Dispatch,
-};
+use super::fused::{self, FusedOps};
 
 /// Writes the first `filled` places of the rows `from` over the rows from `first` on.
 ///
 /// # Shapes
 /// - cached: `[rows, head, capacity, head_dim]`
 pub fn move_rows(cached: &mut Tensor<4>, from: &[usize], first: usize, filled: usize) {
-    #[cfg(feature = "flex")]
     if fused::is_ours(cached) {
         let old = cached.extract().into_dispatch();
         let new = <Dispatch as FusedOps>::move_rows(old, from.to_vec(), first, filled);

@@ -132,7 +132,7 @@ fn a_cleared_cache_takes_other_rows() {
 
 #[test]
 fn a_cache_refuses_what_it_has_no_room_for() {
-    let (device, config) = (device::best().unwrap(), config());
+    let (device, config) = (device::test_device(), config());
     assert!(KvCache::new(&config, 1, 25, &device).is_err());
     assert!(KvCache::new(&config, 1, 0, &device).is_err());
     assert!(KvCache::new(&config, 0, 5, &device).is_err());
@@ -147,7 +147,7 @@ fn a_cache_refuses_what_it_has_no_room_for() {
 
 #[test]
 fn a_cache_that_no_memory_holds_is_refused() {
-    let (device, config) = (device::best().unwrap(), config());
+    let (device, config) = (device::test_device(), config());
     for rows in [usize::MAX / 10_000, usize::MAX] {
         let error = KvCache::new(&config, rows, 5, &device).unwrap_err().to_string();
         assert!(error.contains("there is no memory"), "{error}");
@@ -157,7 +157,7 @@ fn a_cache_that_no_memory_holds_is_refused() {
 #[test]
 #[should_panic(expected = "room for the tokens")]
 fn a_row_longer_than_the_capacity_panics() {
-    let device = device::best().unwrap();
+    let device = device::test_device();
     let mut cache = KvCache::new(&config(), 2, 5, &device).unwrap();
     let _ = model(&device).hidden_cached(&batch(&[ids(3, 0), ids(3, 1)], &device), &mut cache);
     cache.truncate(0, 1);
@@ -167,7 +167,7 @@ fn a_row_longer_than_the_capacity_panics() {
 #[test]
 #[should_panic(expected = "pad on the right")]
 fn a_mask_beside_a_cache_panics() {
-    let device = device::best().unwrap();
+    let device = device::test_device();
     let mut cache = KvCache::new(&config(), 2, 5, &device).unwrap();
     let rows = [ids(3, 0), ids(2, 1)];
     let padded = Gpt2Batch::left_padded(&rows, &config(), &device).unwrap();

@@ -85,7 +85,7 @@ fn decoding_with_low_rank_weights_equals_a_full_pass() {
 #[test]
 fn low_rank_weights_stand_behind_the_bias_of_their_module() {
     let config = lora(&["c_attn", "mlp.c_proj"]);
-    let model = model(&device::best().unwrap()).with_lora(&config, 1).unwrap();
+    let model = model(&device::test_device()).with_lora(&config, 1).unwrap();
     let all: Vec<_> = model.parameters().into_iter().map(|p| p.name).collect();
     let bias = all.iter().position(|name| name == "h.1.attn.c_attn.bias").unwrap();
     assert_eq!(all[bias + 1], "h.1.attn.c_attn.lora_A.weight");
@@ -103,7 +103,7 @@ fn low_rank_weights_stand_behind_the_bias_of_their_module() {
 #[test]
 fn initial_values_are_those_of_kaiming_and_one_seed_gives_one_result() {
     let fresh = |seed| {
-        let model = model(&device::best().unwrap()).with_lora(&lora(&ALL), seed).unwrap();
+        let model = model(&device::test_device()).with_lora(&lora(&ALL), seed).unwrap();
         let values = |end: &str| -> Vec<f32> {
             let of = model.parameters().into_iter().filter(|p| p.name.ends_with(end));
             of.flat_map(|p| p.to_vec().unwrap()).collect()
@@ -123,7 +123,7 @@ fn initial_values_are_those_of_kaiming_and_one_seed_gives_one_result() {
 
 #[test]
 fn dropout_of_low_rank_weights_is_on_while_training_only() {
-    let device = device::best().unwrap();
+    let device = device::test_device();
     let config = LoraConfig { lora_dropout: 0.5, ..lora(&ALL) };
     let model = changed(model(&device), &config).with_dropout(0.0).unwrap();
     let text = batch(&[ids(9, 3)], &device);
@@ -140,7 +140,7 @@ fn dropout_of_low_rank_weights_is_on_while_training_only() {
 
 #[test]
 fn values_are_replaced_by_name_or_not_at_all() {
-    let model = model(&device::best().unwrap()).with_lora(&lora(&ALL), 1).unwrap();
+    let model = model(&device::test_device()).with_lora(&lora(&ALL), 1).unwrap();
     let other = changed(model.clone().merge_lora(), &lora(&ALL));
     let stored: std::collections::HashMap<_, _> =
         other.parameters().into_iter().map(|p| (p.name.clone(), p.to_vec().unwrap())).collect();
@@ -160,7 +160,7 @@ fn values_are_replaced_by_name_or_not_at_all() {
 
 #[test]
 fn a_second_lora_is_refused() {
-    let model = model(&device::best().unwrap()).with_lora(&lora(&ALL), 1).unwrap();
+    let model = model(&device::test_device()).with_lora(&lora(&ALL), 1).unwrap();
     let error = model.with_lora(&lora(&ALL), 1).unwrap_err().to_string();
     assert!(error.contains("one with LoRA"), "{error}");
 }
@@ -168,7 +168,7 @@ fn a_second_lora_is_refused() {
 #[test]
 fn a_saved_model_is_merged_and_its_adapter_gives_the_same_on_the_base() {
     let home = tempfile::tempdir().unwrap();
-    let device = device::best().unwrap();
+    let device = device::test_device();
     let config = LoraConfig { use_rslora: true, lora_dropout: 0.25, ..lora(&["c_attn", "c_fc"]) };
     let model = changed(model(&device), &config);
     let text = batch(&[ids(9, 3)], &device);
@@ -197,13 +197,13 @@ fn a_saved_model_is_merged_and_its_adapter_gives_the_same_on_the_base() {
 /// An adapter folder for c_attn, to be spoiled.
 fn adapter(folder: &Path) -> Value {
     let _ = fs::remove_dir_all(folder);
-    let model = changed(model(&device::best().unwrap()), &lora(&["c_attn"]));
+    let model = changed(model(&device::test_device()), &lora(&["c_attn"]));
     model.save_adapter(folder, None).unwrap();
     serde_json::from_slice(&fs::read(folder.join("adapter_config.json")).unwrap()).unwrap()
 }
 
 fn refusal(folder: &Path) -> String {
-    model(&device::best().unwrap()).load_adapter(folder).unwrap_err().to_string()
+    model(&device::test_device()).load_adapter(folder).unwrap_err().to_string()
 }
 
 #[test]

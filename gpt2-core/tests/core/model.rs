@@ -51,7 +51,7 @@ fn hidden_states_and_attentions_come_on_request() {
 
 #[test]
 fn dropout_follows_the_training_device_and_the_seed_of_the_batch() {
-    let device = device::best().unwrap();
+    let device = device::test_device();
     let plain = model(&device);
     let text = batch(&[ids(20, 3)], &device);
     let training = plain.clone().train();
@@ -70,7 +70,7 @@ fn dropout_follows_the_training_device_and_the_seed_of_the_batch() {
 
 #[test]
 fn pieces_put_together_are_the_model_and_can_be_run_again() {
-    let training = model(&device::best().unwrap()).train();
+    let training = model(&device::test_device()).train();
     let input = Gpt2Batch { dropout_seed: Some(5), ..batch(&[ids(20, 3)], &training.device()) };
     let mut masks = DropoutMasks::new(input.dropout_seed);
     let bias = training.attention_bias(&input);
@@ -118,7 +118,7 @@ fn autocast_rounds_products_and_keeps_the_rest() {
 fn parameters_have_the_names_and_shapes_of_the_checkpoint() {
     for tie_word_embeddings in [true, false] {
         let config = Gpt2Config { tie_word_embeddings, ..config() };
-        let model = Gpt2::init(&config, 0, &device::best().unwrap()).unwrap();
+        let model = Gpt2::init(&config, 0, &device::test_device()).unwrap();
         let found: Vec<_> = model.parameters().into_iter().map(|p| (p.name, p.shape)).collect();
         assert_eq!(found, gpt2_core::weights::names::parameters(&config));
         assert_eq!(model.num_params(), config.parameter_count());
@@ -127,7 +127,7 @@ fn parameters_have_the_names_and_shapes_of_the_checkpoint() {
 
 #[test]
 fn wrong_ids_and_lengths_are_refused() {
-    let device = device::best().unwrap();
+    let device = device::test_device();
     let config = config();
     for (rows, part) in [
         (vec![vec![1, 61]], "token id 61"),

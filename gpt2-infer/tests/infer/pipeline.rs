@@ -26,7 +26,7 @@ fn model(tokenizer: &Tokenizer) -> Gpt2 {
         bos_token_id: tokenizer.bos_token_id(),
         ..model_config()
     };
-    Gpt2::init(&config, 3, &device::best().unwrap()).unwrap()
+    Gpt2::init(&config, 3, &device::test_device()).unwrap()
 }
 
 fn pipeline() -> Pipeline {
@@ -55,7 +55,7 @@ fn sentencepiece() -> Tokenizer {
 fn what_follows_a_prompt_keeps_its_space() {
     let tokenizer = sentencepiece();
     let config = Gpt2Config { vocab_size: 401, ..model_config() };
-    let model = Gpt2::init(&config, 3, &device::best().unwrap()).unwrap();
+    let model = Gpt2::init(&config, 3, &device::test_device()).unwrap();
     let word = tokenizer.token_to_id("▁di").unwrap();
     let generation = GenerationConfig::from_model_config(&config).unwrap();
     let pipeline = Pipeline::new(model, tokenizer, generation).unwrap();
@@ -113,12 +113,12 @@ fn a_pipeline_generates_with_the_generator_that_it_is_given() {
 #[test]
 fn a_generator_of_another_model_brings_that_model() {
     let (pipeline, tokenizer) = (pipeline(), tokenizer());
-    let other = Gpt2::init(model(&tokenizer).config(), 9, &device::best().unwrap()).unwrap();
+    let other = Gpt2::init(model(&tokenizer).config(), 9, &device::test_device()).unwrap();
     let expected = next_tokens(&other, &tokenizer.encode_ids("Ibu").unwrap(), 1, None).unwrap();
     let changed = pipeline.clone().with_generator(Generator::new(&other)).unwrap();
     assert_eq!(changed.next_word("Ibu").unwrap().probability, expected[0].probability);
     changed.stream("Ibu", &options(&pipeline, 1)).unwrap();
-    let small = Gpt2::init(&model_config(), 3, &device::best().unwrap()).unwrap();
+    let small = Gpt2::init(&model_config(), 3, &device::test_device()).unwrap();
     let error = pipeline.with_generator(Generator::new(&small)).unwrap_err();
     assert!(error.to_string().contains("vocab_size 101"), "{error}");
 }
@@ -126,7 +126,7 @@ fn a_generator_of_another_model_brings_that_model() {
 #[test]
 fn generation_defaults_that_are_refused_are_not_needed_for_the_rest() {
     let (place, tokenizer) = (tempfile::tempdir().unwrap(), tokenizer());
-    let (path, device) = (place.path().join("model"), device::best().unwrap());
+    let (path, device) = (place.path().join("model"), device::test_device());
     let defaults = object(json!({ "guidance_scale": 1.5 }));
     let to_save = ModelToSave {
         model: &model(&tokenizer),
@@ -169,7 +169,7 @@ fn a_folder_gives_model_tokenizer_and_generation_defaults() {
         dtype: StoredDType::F32,
     };
     to_save.save(&folder).unwrap();
-    let found = Pipeline::from_pretrained(&folder, &device::best().unwrap()).unwrap();
+    let found = Pipeline::from_pretrained(&folder, &device::test_device()).unwrap();
     assert_eq!(found.generation_config().max_new_tokens, Some(4));
     let text = found.generate("Kakek", found.generation_config()).unwrap();
     let expected = pipeline();
@@ -178,16 +178,16 @@ fn a_folder_gives_model_tokenizer_and_generation_defaults() {
 
     std::fs::remove_file(folder.join("merges.txt")).unwrap();
     std::fs::remove_file(folder.join("tokenizer.json")).unwrap();
-    let missing = Pipeline::from_pretrained(&folder, &device::best().unwrap()).unwrap_err();
+    let missing = Pipeline::from_pretrained(&folder, &device::test_device()).unwrap_err();
     assert!(matches!(missing, Error::Core(_)), "{missing}");
-    let nowhere = Pipeline::from_pretrained("nowhere", &device::best().unwrap()).unwrap_err();
+    let nowhere = Pipeline::from_pretrained("nowhere", &device::test_device()).unwrap_err();
     assert!(nowhere.to_string().starts_with("nowhere: there is no config.json"), "{nowhere}");
 }
 
 #[test]
 fn parts_that_do_not_fit_are_refused() {
     let tokenizer = tokenizer();
-    let small = Gpt2::init(&model_config(), 3, &device::best().unwrap()).unwrap();
+    let small = Gpt2::init(&model_config(), 3, &device::test_device()).unwrap();
     let error = Pipeline::new(small, tokenizer, GenerationConfig::default()).unwrap_err();
     assert!(error.to_string().contains("vocab_size 101"), "{error}");
 }

@@ -7,7 +7,7 @@ use crate::support::{POSITIONS, greedy, model, model_config, prompts, sampled};
 
 /// A model with another number of layers and other weights.
 fn other_model(config: Gpt2Config, seed: u64) -> Gpt2 {
-    Gpt2::init(&config, seed, &device::best().unwrap()).unwrap()
+    Gpt2::init(&config, seed, &device::test_device()).unwrap()
 }
 
 fn configs() -> [GenerationConfig; 4] {

@@ -23,7 +23,7 @@ pub fn model_config() -> Gpt2Config {
 }
 
 pub fn model() -> Gpt2 {
-    Gpt2::init(&model_config(), 3, &device::best().unwrap()).unwrap()
+    Gpt2::init(&model_config(), 3, &device::test_device()).unwrap()
 }
 
 /// A tokenizer whose tokens end in the middle of characters, and a model for it.
@@ -32,7 +32,7 @@ pub fn text_model() -> (Tokenizer, Gpt2) {
     let options = TrainBpeOptions { vocab_size: 280, ..TrainBpeOptions::default() };
     let tokenizer = Tokenizer::train_bpe(std::iter::once(text), &options).unwrap();
     let config = Gpt2Config { vocab_size: tokenizer.vocab_size(), ..model_config() };
-    (tokenizer, Gpt2::init(&config, 5, &device::best().unwrap()).unwrap())
+    (tokenizer, Gpt2::init(&config, 5, &device::test_device()).unwrap())
 }
 
 /// Greedy, `new` tokens long, without an end-of-text token.

@@ -56,9 +56,20 @@ pub struct AdamWStep<'a> {
     /// Learning rates.
     pub learning_rates: &'a [f64],
     /// Factors on the gradients.
-    pub factors: &'a [f64],
+    pub factors: Factors<'a>,
     /// Beta1 in place of the configured one.
     pub adam_beta1: Option<f64>,
+}
+
+/// What the gradients of a step are multiplied with, one number for each parameter.
+#[derive(Debug, Clone, Copy)]
+pub enum Factors<'a> {
+    /// Nothing.
+    None,
+    /// These.
+    Known(&'a [f64]),
+    /// Those that the device knows, `[parameters]`: the host need not wait for them.
+    OnDevice(&'a Tensor<1>),
 }
 
 #[derive(Debug)]
@@ -157,11 +168,12 @@ struct Update<'a> {
 
 impl ModuleMapper for Update<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let (factor, rate) = (self.step.factors[self.at], self.step.learning_rates[self.at]);
+        let (at, factors) = (self.at, self.step.factors);
         self.at += 1;
         let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
         let name = self.path.join(".");
-        let update = self.optimizer.update_of(&name, rate, factor);
+        let factor = if let Factors::Known(factors) = factors { factors[at] } else { 1.0 };
+        let update = self.optimizer.update_of(&name, self.step.learning_rates[at], factor);
         let moments = self.optimizer.moments.remove(&name);
         let moments = moments.map(|Moments { mean, square }| [mean, square]);
         // From here on the tensor has no other owner, so that it can be changed where it lies.
@@ -169,7 +181,13 @@ impl ModuleMapper for Update<'_> {
         let shape = value.dims();
         let count = [shape.iter().product::<usize>()];
         let value = value.inner().reshape(count);
-        let (value, moments) = ops::adamw(value, moments, gradient.reshape(count), &update);
+        let gradient = gradient.reshape(count);
+        let (value, moments) = match factors {
+            Factors::OnDevice(factors) => {
+                ops::adamw_clipped(value, moments, gradient, factors, at, &update)
+            }
+            Factors::None | Factors::Known(_) => ops::adamw(value, moments, gradient, &update),
+        };
         self.optimizer.restore(&name, moments);
         let value = Tensor::from_inner(value.reshape(shape)).require_grad();
         Param::from_mapped_value(id, value, mapper)

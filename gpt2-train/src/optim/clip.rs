@@ -3,10 +3,9 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
-use gpt2_core::{Error as CoreError, Gpt2, ops};
+use gpt2_core::Gpt2;
+use gpt2_core::ops::SquaredNorms;
 use serde::{Deserialize, Serialize};
-
-use crate::Result;
 
 /// What the norm that is limited is taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -23,25 +22,14 @@ pub enum ClipMode {
 /// Added to the norm by `clip_grad_norm_` before it divides.
 const TORCH_EPSILON: f64 = 1e-6;
 
-/// L2 norm of the gradient of every parameter, in the order of the model; 0 where there is none.
-///
-/// # Errors
-/// [`gpt2_core::Error::Compute`] when the device fails.
-pub fn gradient_norms(model: &Gpt2, gradients: &GradientsParams) -> Result<Vec<f64>> {
-    let mut collector = Squares { gradients, sums: Vec::new() };
-    model.visit(&mut collector);
-    let mut norms = vec![0.0; collector.sums.len()];
-    let (places, sums): (Vec<_>, Vec<_>) =
-        collector.sums.into_iter().enumerate().filter_map(|(at, sum)| Some((at, sum?))).unzip();
-    if sums.is_empty() {
-        return Ok(norms);
-    }
-    // One transfer for all of them.
-    let squares: Vec<f64> = Tensor::cat(sums, 0).try_into_vec_as().map_err(CoreError::compute)?;
-    for (place, square) in places.into_iter().zip(squares) {
-        norms[place] = square.sqrt();
-    }
-    Ok(norms)
+/// Sum of the squares of the gradient of every parameter, `[parameters]`, in the order of the model; 0 where there is none.
+/// It stays on the device.
+#[must_use]
+pub fn gradient_squares(model: &Gpt2, gradients: &GradientsParams) -> Tensor<1> {
+    let count = model.parameters().len();
+    let mut squares = Squares { gradients, sums: SquaredNorms::new(count, &model.device()) };
+    model.visit(&mut squares);
+    squares.sums.finish()
 }
 
 /// The factor on every gradient, in the order of the model, so that norms stay within `max_norm`.
@@ -56,6 +44,26 @@ pub fn clip_factors(norms: &[f64], mode: ClipMode, max_norm: f64) -> Vec<f64> {
     }
 }
 
+/// [`clip_factors`] where the norms are still on the device, from their squares; `None` where nothing is clipped.
+#[must_use]
+pub fn clip_factors_on_device(
+    squares: Tensor<1>,
+    mode: ClipMode,
+    max_norm: f64,
+) -> Option<Tensor<1>> {
+    if max_norm == 0.0 {
+        return None;
+    }
+    let count = squares.dims();
+    Some(match mode {
+        ClipMode::Global => {
+            let total = squares.sum().sqrt() + TORCH_EPSILON;
+            (total.recip() * max_norm).clamp_max(1.0).expand(count)
+        }
+        ClipMode::PerTensor => squares.sqrt().clamp_min(max_norm).recip() * max_norm,
+    })
+}
+
 /// Norm of all gradients together.
 pub(crate) fn total_norm(norms: &[f64]) -> f64 {
     norms.iter().map(|norm| norm * norm).sum::<f64>().sqrt()
@@ -63,12 +71,12 @@ pub(crate) fn total_norm(norms: &[f64]) -> f64 {
 
 struct Squares<'a> {
     gradients: &'a GradientsParams,
-    sums: Vec<Option<Tensor<1>>>,
+    sums: SquaredNorms,
 }
 
 impl ModuleVisitor for Squares<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.sums.push(self.gradients.get::<D>(param.id).map(ops::squared_norm));
+        self.sums.push(self.gradients.get::<D>(param.id));
     }
 }
 
@@ -81,6 +89,21 @@ mod tests {
         let factors = clip_factors(&[3.0, 4.0], ClipMode::Global, 1.0);
         assert!((factors[0] - 0.2).abs() < 1e-6 && factors[0] == factors[1]);
         assert_eq!(clip_factors(&[0.3, 0.4], ClipMode::Global, 1.0), [1.0, 1.0]);
+    }
+
+    #[test]
+    fn factors_are_the_same_on_the_device() {
+        let device = gpt2_core::device::best().unwrap();
+        for norms in [[3.0, 4.0, 0.0], [0.3, 0.4, 0.0]] {
+            for mode in [ClipMode::Global, ClipMode::PerTensor] {
+                let squares = Tensor::<1>::from_floats(norms.map(|norm: f64| norm * norm), &device);
+                let found = clip_factors_on_device(squares, mode, 1.0).unwrap();
+                let expected = clip_factors(&norms, mode, 1.0);
+                for (a, b) in found.to_data().iter::<f64>().zip(expected) {
+                    assert!((a - b).abs() < 1e-6, "{a} {b} {mode:?}");
+                }
+            }
+        }
     }
 
     #[test]

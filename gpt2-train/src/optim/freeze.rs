@@ -48,7 +48,7 @@ mod tests {
             n_head: 2,
             ..Gpt2Config::gpt2()
         };
-        let model = Gpt2::init(&config, 1, &device::best().unwrap()).unwrap();
+        let model = Gpt2::init(&config, 1, &device::test_device()).unwrap();
         model.with_dropout(0.0).unwrap().with_lora(&LoraConfig::default(), 1).unwrap()
     }
 

@@ -6,7 +6,6 @@
 mod card;
 #[cfg(feature = "dashboard")]
 mod dashboard;
-mod flops;
 mod html;
 mod lines;
 mod log;
@@ -21,7 +20,6 @@ mod tensorboard;
 pub use card::ModelCard;
 #[cfg(feature = "dashboard")]
 pub use dashboard::Dashboard;
-pub use flops::{flops_per_token, matmul_flops};
 pub use html::Report;
 pub use log::RunLog;
 pub use lr_plot::lr_plot;

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
+use burn::tensor::FloatDType;
 use gpt2_core::Gpt2;
+use gpt2_core::bench::{flops_per_token, matmul_flops};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
-use super::flops::{flops_per_token, matmul_flops};
 use super::table::duration;
 use crate::Result;
 use crate::callback::{Callback, Control};
@@ -79,7 +80,7 @@ impl TrainingProgress {
     fn step(&mut self, record: &StepRecord, model: &Gpt2) -> Result<()> {
         let peak = match self.peak {
             Some(peak) => peak,
-            None => *self.peak.insert(matmul_flops(&model.device())?),
+            None => *self.peak.insert(matmul_flops(&model.device(), FloatDType::F32)?),
         };
         let flops =
             record.tokens_per_second * flops_per_token(model.config(), record.sequence_length);

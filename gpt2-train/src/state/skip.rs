@@ -23,7 +23,12 @@ impl RunState {
         self.loss_scale.map_or(1.0, |loss_scale| loss_scale.scale)
     }
 
-    /// Judges the next step by its loss and its gradient norm, and counts it if it is skipped.
+    /// Whether no step is skipped for its numbers, which are then needed only to tell of it.
+    pub fn takes_every_step(&self) -> bool {
+        self.loss_scale.is_none() && self.outliers.is_none()
+    }
+
+    /// Judges a step by its loss and its gradient norm, and counts it if it is skipped.
     ///
     /// # Errors
     /// [`Error::NonFinite`] when one of them is no number and neither the loss scale nor the guard
@@ -31,10 +36,11 @@ impl RunState {
     pub fn judge(
         &mut self,
         config: &TrainingConfig,
+        step: usize,
         loss: f64,
         grad_norm: f64,
     ) -> Result<Option<SkipReason>> {
-        let reason = self.reason(config, loss, grad_norm)?;
+        let reason = self.reason(config, step, loss, grad_norm)?;
         self.skipped_steps += usize::from(reason.is_some());
         Ok(reason)
     }
@@ -42,15 +48,15 @@ impl RunState {
     fn reason(
         &mut self,
         config: &TrainingConfig,
+        step: usize,
         loss: f64,
         grad_norm: f64,
     ) -> Result<Option<SkipReason>> {
         let numbers = [("loss", loss), ("gradient norm", grad_norm)];
-        let error =
-            numbers.into_iter().find(|(_, value)| !value.is_finite()).map(|(quantity, value)| {
-                let step = self.step + 1;
-                Error::NonFinite { quantity, value, step, checkpoint: None }
-            });
+        let error = numbers
+            .into_iter()
+            .find(|(_, value)| !value.is_finite())
+            .map(|(quantity, value)| Error::NonFinite { quantity, value, step, checkpoint: None });
         if let Some(loss_scale) = &mut self.loss_scale {
             match error {
                 Some(_) if loss_scale.back_off() => return Ok(Some(SkipReason::Overflow)),

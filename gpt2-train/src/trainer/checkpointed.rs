@@ -8,19 +8,18 @@
 
 use burn::module::Module;
 use burn::tensor::{Gradients, Tensor};
+use gpt2_core::Gpt2;
 use gpt2_core::model::block::Block;
 use gpt2_core::ops::{AttentionBias, DropoutMasks};
-use gpt2_core::{Error as CoreError, Gpt2};
 
 use super::sums::GradientSums;
-use crate::Result;
 use crate::data::ClmBatch;
 
 /// Rows of logits that exist at a time, where the head does not see to that itself. Enough for a product that keeps the cores busy, and for the
 /// head's gradient, which each part adds to, to be small change.
 const HEAD_ROWS: usize = 256;
 
-/// Summed loss of a batch divided by `scored`, and its gradients; `model` has leaves of its own.
+/// Summed loss of a batch times `loss_factor / scored`, in parts, and its gradients; `model` has leaves of its own.
 ///
 /// Equals the pass over one graph bit for bit where the batch has up to [`HEAD_ROWS`] predictions or the head holds no
 /// logits.
@@ -29,13 +28,13 @@ pub(super) fn loss_and_gradients(
     batch: &ClmBatch,
     scored: usize,
     loss_factor: f64,
-) -> Result<(f64, GradientSums)> {
+) -> (Vec<Tensor<1>>, GradientSums) {
     let mut sums = GradientSums::new(loss_factor);
     let start = DropoutMasks::new(batch.input.dropout_seed);
     let bias = model.attention_bias(&batch.input);
     let (inputs, last) = forward(model, batch, &bias, start.clone());
     let scale = loss_factor / scored as f64;
-    let (loss, mut upstream) = head(model, batch, last, scale, &mut sums)?;
+    let (losses, mut upstream) = head(model, batch, last, scale, &mut sums);
     for (block, (input, masks)) in model.h.iter().zip(inputs).rev() {
         upstream = backward(block, input, masks, &bias, upstream, &mut sums);
     }
@@ -46,7 +45,7 @@ pub(super) fn loss_and_gradients(
         sums.add(&model.wte, &mut gradients);
         sums.add(&model.wpe, &mut gradients);
     }
-    Ok((loss / loss_factor, sums))
+    (losses, sums)
 }
 
 /// Input of every block with the masks that come next there, and the output of the last one.
@@ -68,32 +67,32 @@ fn forward(
     (inputs, x.inner())
 }
 
-/// Summed loss, and the gradient of what goes into `ln_f`, both times `scale`.
+/// Summed losses, and the gradient of what goes into `ln_f`, both times `scale`.
 fn head(
     model: &Gpt2,
     batch: &ClmBatch,
     last: Tensor<3>,
     scale: f64,
     sums: &mut GradientSums,
-) -> Result<(f64, Tensor<3>)> {
+) -> (Vec<Tensor<1>>, Tensor<3>) {
     let leaf = leaf(last);
     let [rows, seq, embd] = leaf.dims();
     let hidden = model.ln_f.forward(leaf.clone()).reshape([rows * seq, embd]);
     let hidden = hidden.select(0, batch.positions.clone()); // [scored, embd]
-    let (mut loss, mut upstream) = (0.0, Vec::new());
+    let (mut losses, mut upstream) = (Vec::new(), Vec::new());
     let parts = if model.is_fused() { batch.scored } else { HEAD_ROWS };
     let targets = batch.targets.clone().split(parts, 0);
     for (part, targets) in hidden.clone().inner().split(parts, 0).into_iter().zip(targets) {
         let part = self::leaf(part);
         let found = model.head_loss(part.clone(), targets, scale);
-        let mut gradients = found.clone().backward();
+        let mut gradients = found.backward();
         sums.add(model.lm_head.as_ref().unwrap_or(&model.wte), &mut gradients);
         upstream.push(gradient(&part, &mut gradients));
-        loss += f64::from(found.try_into_scalar::<f32>().map_err(CoreError::compute)?);
+        losses.push(found.inner());
     }
     let mut gradients = weighted(hidden, Tensor::cat(upstream, 0)).backward();
     sums.add(&model.ln_f, &mut gradients);
-    Ok((loss, gradient(&leaf, &mut gradients)))
+    (losses, gradient(&leaf, &mut gradients))
 }
 
 /// Runs a block again and gives the gradient of its input.

@@ -2,7 +2,8 @@
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
-use gpt2_core::{Error as CoreError, Gpt2};
+use burn::tensor::Tensor;
+use gpt2_core::Gpt2;
 
 use super::checkpointed;
 use super::sums::GradientSums;
@@ -10,9 +11,23 @@ use crate::config::TrainingConfig;
 use crate::data::{ClmBatch, Example};
 use crate::objective::scaled_clm_loss;
 use crate::optim::require_gradients;
+use crate::parallel;
 use crate::precision::ComputeDType;
 use crate::state::RunState;
-use crate::{Result, parallel};
+
+/// The loss of a step in parts, which stay on their device.
+pub(super) struct Losses {
+    parts: Vec<Tensor<1>>,
+    /// What each of them has been multiplied with.
+    pub factor: f64,
+}
+
+impl Losses {
+    /// All parts, `[parts]`.
+    pub fn all(self) -> Tensor<1> {
+        Tensor::cat(self.parts, 0)
+    }
+}
 
 /// Mean loss over the `scored` tokens of all rows, and its gradients with respect to the
 /// parameters that are trained, in micro-batches.
@@ -23,9 +38,9 @@ pub(super) fn gradients(
     scored: usize,
     state: &RunState,
     is_trained: &[bool],
-) -> Result<(f64, GradientsParams)> {
+) -> (Losses, GradientsParams) {
     let mut sums = GradientSums::new(1.0);
-    let mut total = 0.0;
+    let mut losses = Vec::new();
     // Dropout depends on the seed and the step alone, not on what ran before.
     let seed = dropout_seed(config.seed, state.step);
     // What is computed with, once for all parts.
@@ -39,37 +54,34 @@ pub(super) fn gradients(
         let results = parallel::map(&parts, |part, rows| {
             // Leaves of its own: graphs that share none can be walked at the same time.
             let leaves = compute.clone().train();
-            let Some(mut batch) = ClmBatch::new(rows, &leaves.device()) else { return Ok(None) };
+            let mut batch = ClmBatch::new(rows, &leaves.device())?;
             batch.input.dropout_seed = Some(seed ^ ((micro as u64) << 16) ^ part as u64);
             let pass = match config.gradient_checkpointing {
                 true => checkpointed::loss_and_gradients,
                 false => loss_and_gradients,
             };
-            pass(&leaves, &batch, scored, state.loss_factor()).map(Some)
+            Some(pass(&leaves, &batch, scored, state.loss_factor()))
         });
-        for result in results {
-            if let Some((loss, gradients)) = result? {
-                sums.add_sums(model, gradients);
-                total += loss;
-            }
+        for (found, gradients) in results.into_iter().flatten() {
+            sums.add_sums(model, gradients);
+            losses.extend(found);
         }
     }
-    Ok((total, sums.into_params()))
+    (Losses { parts: losses, factor: state.loss_factor() }, sums.into_params())
 }
 
-/// Summed loss of a batch divided by `scored`, and its gradients, from one graph.
+/// Summed loss of a batch times `loss_factor / scored`, and its gradients, from one graph.
 fn loss_and_gradients(
     model: &Gpt2,
     batch: &ClmBatch,
     scored: usize,
     loss_factor: f64,
-) -> Result<(f64, GradientSums)> {
+) -> (Vec<Tensor<1>>, GradientSums) {
     let loss = scaled_clm_loss(model, batch, loss_factor / scored as f64);
-    let mut gradients = loss.clone().backward();
+    let mut gradients = loss.backward();
     let mut sums = GradientSums::new(loss_factor);
     sums.add(model, &mut gradients);
-    let loss = loss.try_into_scalar::<f32>().map_err(CoreError::compute)?;
-    Ok((f64::from(loss) / loss_factor, sums))
+    (vec![loss.inner()], sums)
 }
 
 /// A seed for every step of a run; the masks are hashes of it.
@@ -82,7 +94,7 @@ mod tests {
     use gpt2_core::{Gpt2Config, device};
 
     use super::*;
-    use crate::optim::{AdamForm, AdamW, AdamWConfig, AdamWStep};
+    use crate::optim::{AdamForm, AdamW, AdamWConfig, AdamWStep, Factors};
 
     /// Bytes that the optimizer allocates in its second step, on weights of 65 KB and more each: names and graph nodes,
     /// measured 111,068 at most.
@@ -95,7 +107,7 @@ mod tests {
             n_head: 2,
             ..Gpt2Config::gpt2()
         };
-        let mut model = Gpt2::init(&extents, 1, &device::best().unwrap()).unwrap().train();
+        let mut model = Gpt2::init(&extents, 1, &device::by_name("flex").unwrap()).unwrap().train();
         let constants = AdamWConfig {
             form: AdamForm::Torch,
             adam_beta1: 0.9,
@@ -111,10 +123,10 @@ mod tests {
         for _ in 0..2 {
             let state = RunState::new(config);
             let trained = vec![true; count];
-            let (_, gradients) = gradients(&model, config, &rows, 7, &state, &trained).unwrap();
+            let (_, gradients) = gradients(&model, config, &rows, 7, &state, &trained);
             let step = AdamWStep {
                 learning_rates: &vec![1e-3; count],
-                factors: &vec![0.5; count],
+                factors: Factors::Known(&vec![0.5; count]),
                 adam_beta1: None,
             };
             let mut moved = None;

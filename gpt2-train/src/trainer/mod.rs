@@ -2,6 +2,8 @@
 
 mod checkpointed;
 mod gradients;
+mod launched;
+mod readback;
 mod run;
 mod sums;
 

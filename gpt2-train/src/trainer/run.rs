@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::module::Module;
-use gpt2_core::{Error as CoreError, Gpt2, ops};
+use gpt2_core::{Error as CoreError, Gpt2, device, ops};
 
 use super::gradients::gradients;
+use super::launched::{self, Launched, Measured};
 use super::{Outcome, Trainer};
 use crate::Result;
 use crate::callback::{Callback, Control};
@@ -15,9 +16,9 @@ use crate::checkpoint::{Place, Restored, RunIdentity, Snapshot};
 use crate::config::TrainingConfig;
 use crate::data::{Dataset, Example, epoch_order};
 use crate::evaluate::evaluate_while;
-use crate::optim::{AdamW, AdamWStep, clip_factors, gradient_norms, total_norm};
+use crate::optim::{AdamW, AdamWStep, Factors, clip_factors_on_device, gradient_squares};
 use crate::plan::Plan;
-use crate::record::{EpochRecord, EvaluationRecord, Event, StepRecord};
+use crate::record::{EpochRecord, EvaluationRecord, Event, SkipReason};
 use crate::state::RunState;
 
 /// A run under way.
@@ -39,6 +40,10 @@ pub(super) struct Run<'a> {
     saved: Option<(usize, PathBuf)>,
     /// Whether a callback has asked for one.
     wants_save: bool,
+    /// The last step, while its numbers are on their way.
+    launched: Option<Launched>,
+    /// When those of a step arrived last.
+    settled: Option<Instant>,
     steps_per_epoch: usize,
     /// The order of an epoch, and its number.
     order: Option<(usize, Vec<usize>)>,
@@ -77,6 +82,8 @@ impl<'a> Run<'a> {
             place: None,
             saved: None,
             wants_save: false,
+            launched: None,
+            settled: None,
             steps_per_epoch,
             order: None,
             stopped: false,
@@ -113,6 +120,9 @@ impl<'a> Run<'a> {
         while !self.stopped {
             // What is due follows from the state alone, so that a run that goes on from a
             // checkpoint does what was still to be done at its step.
+            if self.is_anything_due() {
+                self.settle()?;
+            }
             if self.is_evaluation_due() {
                 self.evaluate()?;
             }
@@ -127,6 +137,7 @@ impl<'a> Run<'a> {
             }
             self = self.step()?;
         }
+        self.settle()?;
         if self.stopped && self.state.step > 0 {
             self.save()?;
         }
@@ -197,6 +208,11 @@ impl<'a> Run<'a> {
             None => self.ends_epoch(),
         };
         step > 0 && (regular || self.wants_save || self.is_over())
+    }
+
+    /// Whether anything is to be done before the next step that depends on the last one's numbers.
+    fn is_anything_due(&self) -> bool {
+        self.is_evaluation_due() || self.is_epoch_to_close() || self.is_save_due() || self.is_over()
     }
 
     /// Writes a checkpoint, unless the current step has one.
@@ -287,51 +303,71 @@ impl<'a> Run<'a> {
         if planned.starts_stage {
             self.optimizer = self.trainer.optimizer();
         }
-        let (loss, gradients) =
-            gradients(&self.model, self.config, &rows, scored, &self.state, planned.is_trained)?;
-        let norms = gradient_norms(&self.model, &gradients)?;
-        let grad_norm = total_norm(&norms);
+        let (losses, gradients) =
+            gradients(&self.model, self.config, &rows, scored, &self.state, planned.is_trained);
+        let squares = gradient_squares(&self.model, &gradients);
         let number = self.state.step + 1;
-        let skipped = self
-            .state
-            .judge(self.config, loss, grad_norm)
-            .map_err(|error| error.with_checkpoint(self.saved.as_ref().map(|(_, path)| path)))?;
-        let factors = match self.config.max_grad_norm {
-            0.0 => vec![1.0; norms.len()],
-            most => clip_factors(&norms, self.config.clip, most),
-        };
-        let step = AdamWStep {
+        let epoch = number as f64 / self.steps_per_epoch as f64;
+        let record = launched::planned(number, epoch, &rows, &planned, self.config);
+        let launched = Launched::new(record, scored, losses, squares.clone(), start);
+        let mut step = AdamWStep {
             learning_rates: &planned.learning_rates,
-            factors: &factors,
+            factors: Factors::None,
             adam_beta1: planned.adam_beta1,
         };
+        if self.runs_ahead() {
+            let TrainingConfig { clip, max_grad_norm, .. } = *self.config;
+            let factors = clip_factors_on_device(squares, clip, max_grad_norm);
+            step.factors = factors.as_ref().map_or(Factors::None, Factors::OnDevice);
+            self.model = self.optimizer.step(self.model, gradients, step);
+            self.state.step = number;
+            self.settle()?;
+            self.launched = Some(launched);
+            return Ok(self);
+        }
+        let measured = launched.measure(self.settled)?;
+        let skipped = self.judge(&measured)?;
+        let factors = measured.factors(self.config);
+        step.factors = Factors::Known(&factors);
         if skipped.is_none() {
             self.model = self.optimizer.step(self.model, gradients, step);
         }
         self.state.step = number;
-        if loss.is_finite() {
-            self.state.epoch_loss += loss * scored as f64;
+        self.note(measured, skipped)?;
+        Ok(self)
+    }
+
+    /// Whether a step is taken whatever its numbers are, on a device that computes beside the host: then the next
+    /// step is prepared while those of the last one are on their way.
+    fn runs_ahead(&self) -> bool {
+        device::is_gpu(&self.model.device()) && self.state.takes_every_step()
+    }
+
+    /// Hears of the step whose numbers are on their way, if there is one.
+    fn settle(&mut self) -> Result<()> {
+        let Some(launched) = self.launched.take() else { return Ok(()) };
+        let measured = launched.measure(self.settled)?;
+        let skipped = self.judge(&measured)?;
+        self.note(measured, skipped)
+    }
+
+    fn judge(&mut self, measured: &Measured) -> Result<Option<SkipReason>> {
+        let Measured { record, .. } = measured;
+        self.state
+            .judge(self.config, record.step, record.loss, record.grad_norm)
+            .map_err(|error| error.with_checkpoint(self.saved.as_ref().map(|(_, path)| path)))
+    }
+
+    /// Counts a step and tells of it.
+    fn note(&mut self, measured: Measured, skipped: Option<SkipReason>) -> Result<()> {
+        self.settled = Some(Instant::now());
+        let scored = measured.scored;
+        let record = measured.judged(self.config, skipped);
+        if record.loss.is_finite() {
+            self.state.epoch_loss += record.loss * scored as f64;
             self.state.epoch_scored += scored;
         }
-        let lengths = rows.iter().map(|row| row.input_ids.len());
-        let tokens = lengths.clone().sum();
-        let squares: usize = lengths.map(|length| length * length).sum();
-        let record = StepRecord {
-            step: number,
-            epoch: self.epochs_done(),
-            loss,
-            learning_rate: planned.group_rates[planned.group_rates.len() - 1],
-            lowest_learning_rate: planned.group_rates[0],
-            adam_beta1: planned.adam_beta1.unwrap_or(self.config.adam_beta1),
-            grad_norm,
-            clipped_tensors: factors.iter().filter(|&&factor| factor < 1.0).count(),
-            tokens,
-            sequence_length: squares as f64 / tokens as f64,
-            tokens_per_second: tokens as f64 / start.elapsed().as_secs_f64(),
-            skipped,
-        };
-        self.tell(&Event::Step(record))?;
-        Ok(self)
+        self.tell(&Event::Step(record))
     }
 
     /// Evaluates, unless a callback breaks it off.

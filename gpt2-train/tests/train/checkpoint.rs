@@ -157,7 +157,7 @@ fn a_run_with_lora_goes_on_and_its_checkpoints_hold_no_base() {
     assert!(!checkpoint.join("model.safetensors").exists());
     let trainer = trainer(&options, &Recipe::from(&options))
         .with_checkpoints(at(place.path(), Resume::Latest));
-    let other = Gpt2::init(&SMALL.config(), 2, &device::best().unwrap()).unwrap();
+    let other = Gpt2::init(&SMALL.config(), 2, &device::test_device()).unwrap();
     let message =
         trainer.run(other, &SMALL.data(18), Some(&SMALL.data(6)), &mut NoCallback).unwrap_err();
     assert!(message.to_string().contains("`base_model`"), "{message}");
@@ -282,7 +282,7 @@ fn a_callback_can_ask_for_a_checkpoint() {
 fn a_checkpoint_is_a_model_folder() {
     let (place, outcome) = finished(&TrainingConfig { load_best_model_at_end: false, ..options() });
     let folder = ModelFolder::open(place.path().join("checkpoint-10")).unwrap();
-    let loaded = folder.model(&device::best().unwrap()).unwrap();
+    let loaded = folder.model(&device::test_device()).unwrap();
     assert_eq!(weights(&loaded), weights(&outcome.model));
 }
 

@@ -13,7 +13,7 @@ pub fn model() -> Gpt2 {
         n_head: 2,
         ..Gpt2Config::gpt2()
     };
-    Gpt2::init(&config, 1, &device::best().unwrap().autodiff()).unwrap()
+    Gpt2::init(&config, 1, &device::test_device().autodiff()).unwrap()
 }
 
 pub fn started(step: usize, total_steps: usize) -> Event {

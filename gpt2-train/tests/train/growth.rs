@@ -1,4 +1,4 @@
-//! Whether memory grows with the steps of a run.
+//! Whether memory grows with the steps of a run: on `flex`, whose memory can be counted.
 
 use gpt2_core::{Gpt2, Gpt2Config, device, ops};
 use gpt2_train::data::blocks;
@@ -27,7 +27,7 @@ fn run(max_steps: usize) -> (Vec<usize>, u64) {
     };
     let mut reserved = Vec::new();
     let counted = allocation_counter::measure(|| {
-        let model = Gpt2::init(&config, 1, &device::best().unwrap()).unwrap();
+        let model = Gpt2::init(&config, 1, &device::by_name("flex").unwrap()).unwrap();
         let stream = rule(8 * config.n_positions);
         let train = blocks(&[stream], None, config.n_positions);
         let train = Dataset::new("training", train, &config).unwrap();

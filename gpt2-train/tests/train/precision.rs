@@ -23,7 +23,7 @@ fn config() -> Gpt2Config {
 }
 
 fn devices() -> Vec<Device> {
-    ["flex", "ndarray"].into_iter().filter_map(|name| device::by_name(name).ok()).collect()
+    device::test_devices().into_iter().map(|(_, device)| device).collect()
 }
 
 /// A text in which every id follows from the one before it, in sequences of `length`.
@@ -86,7 +86,7 @@ fn run_on(device: &Device, options: &TrainingConfig, examples: Vec<Example>) -> 
 }
 
 fn run(options: &TrainingConfig, examples: Vec<Example>) -> Course {
-    run_on(&device::best().unwrap(), options, examples)
+    run_on(&device::test_device(), options, examples)
 }
 
 /// The largest distance of two lists.
@@ -117,7 +117,7 @@ fn checkpointing_changes_no_bit_of_a_run() {
 #[test]
 fn checkpointing_leaves_frozen_embeddings_alone() {
     let course = |options: &TrainingConfig| {
-        let mut model = Gpt2::init(&config(), 1, &device::best().unwrap()).unwrap();
+        let mut model = Gpt2::init(&config(), 1, &device::test_device()).unwrap();
         (model.wte, model.wpe) = (model.wte.no_grad(), model.wpe.no_grad());
         let before = model.wte.weight.val().to_data();
         let train = Dataset::new("training", text(16, 16), &config()).unwrap();
@@ -128,7 +128,7 @@ fn checkpointing_leaves_frozen_embeddings_alone() {
     };
     let plain = course(&options());
     assert!(plain == course(&checkpointed(options())));
-    assert!(plain != weights(&Gpt2::init(&config(), 1, &device::best().unwrap()).unwrap()));
+    assert!(plain != weights(&Gpt2::init(&config(), 1, &device::test_device()).unwrap()));
 }
 
 /// Distance of losses, and of gradient norms relative to their size, when the head adds its gradient
@@ -179,7 +179,7 @@ fn no_bit_of_a_run_depends_on_the_number_of_threads() {
 /// Most bytes at a time of one step on one row.
 fn peak(options: &TrainingConfig) -> u64 {
     let deep = Gpt2Config { n_layer: 12, vocab_size: 400, ..config() };
-    let model = Gpt2::init(&deep, 1, &device::best().unwrap()).unwrap();
+    let model = Gpt2::init(&deep, 1, &device::test_device()).unwrap();
     let train = Dataset::new("training", text(1, 600), &deep).unwrap();
     let trainer = Trainer::new(TrainingConfig { max_steps: Some(1), ..options.clone() }).unwrap();
     // The counter is the thread's: on a pool of one thread nothing escapes it.
@@ -263,7 +263,7 @@ fn an_overflow_of_f16_is_skipped_and_halves_the_scale() {
     assert!((1..6).contains(&count), "{skipped:?}");
     assert!(skipped[count..].iter().all(Option::is_none), "{skipped:?}");
     assert_eq!(course.skipped_steps, count);
-    let start = weights(&Gpt2::init(&config(), 1, &device::best().unwrap()).unwrap());
+    let start = weights(&Gpt2::init(&config(), 1, &device::test_device()).unwrap());
     for step in 0..count {
         assert!(!course.records[step].grad_norm.is_finite());
         assert!(course.weights[step] == start, "step {step} moved a weight");
@@ -307,7 +307,7 @@ fn what_stays_no_number_ends_a_guarded_run_too() {
         ..options()
     };
     let fails_at = |options: &TrainingConfig| {
-        let model = Gpt2::init(&config(), 1, &device::best().unwrap()).unwrap();
+        let model = Gpt2::init(&config(), 1, &device::test_device()).unwrap();
         let train = Dataset::new("training", text(16, 16), &config()).unwrap();
         let trainer = Trainer::new(options.clone()).unwrap();
         let error = trainer.run(model, &train, None, &mut NoCallback).unwrap_err();

@@ -56,7 +56,7 @@ impl Size {
     }
 
     pub fn model(&self) -> Gpt2 {
-        Gpt2::init(&self.config(), 1, &device::best().unwrap()).unwrap()
+        Gpt2::init(&self.config(), 1, &device::test_device()).unwrap()
     }
 
     /// So many sequences of the model's context.

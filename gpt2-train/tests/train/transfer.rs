@@ -34,7 +34,7 @@ fn transferred(tie_word_embeddings: bool) -> (Gpt2, Tokenizer, VocabularyTransfe
         tie_word_embeddings,
         ..Gpt2Config::gpt2()
     };
-    let device = device::best().unwrap();
+    let device = device::test_device();
     let old = Gpt2::init(&config, 3, &device).unwrap();
     let old_tokenizer = tokenizer("one two three one two three", "<|endoftext|>");
     let place = tempfile::tempdir().unwrap();

@@ -36,7 +36,7 @@ fn for_every_model(mut check: impl FnMut(&Root, &str, &str, &Device)) {
     for root in roots() {
         for name in root.forward_models() {
             for (backend, device) in devices() {
-                check(root, &name, backend, &device);
+                check(root, &name, &backend, &device);
             }
         }
     }

@@ -3,27 +3,10 @@
 use std::path::Path;
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
-use gpt2_core::device::DeviceInfo;
-use gpt2_core::{Gpt2, Gpt2Batch, Gpt2Config, ModelFolder, device};
+pub use gpt2_core::device::test_devices as devices;
+use gpt2_core::{Gpt2, Gpt2Batch, Gpt2Config, ModelFolder};
 
 use crate::tensors::Arrays;
-
-/// The backends to test, with their names: those of the CPU, or the one that
-/// `GPT2_PARITY_DEVICE` names.
-pub fn devices() -> Vec<(&'static str, Device)> {
-    let asked = std::env::var("GPT2_PARITY_DEVICE").ok();
-    let is_wanted = |info: &DeviceInfo| match &asked {
-        Some(name) => info.name == name,
-        None => info.kind == "cpu",
-    };
-    let devices: Vec<_> = device::available()
-        .into_iter()
-        .filter(is_wanted)
-        .map(|info| (info.name, device::by_name(info.name).expect("a device that is listed")))
-        .collect();
-    assert!(!devices.is_empty(), "no device {asked:?} in this build");
-    devices
-}
 
 /// Loads the model of a good folder.
 pub fn load(folder: &Path, device: &Device) -> Gpt2 {

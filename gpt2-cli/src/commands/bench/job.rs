@@ -5,12 +5,13 @@ use std::process::Command;
 
 use clap::ValueEnum;
 use gpt2_core::bench::{Measurement, Shape, prefill};
-use gpt2_core::{Error, Gpt2, Gpt2Config};
+use gpt2_core::{Error, Gpt2Config};
 use gpt2_infer::bench::{NEW_TOKENS, PROMPT_TOKENS, decode, first_token};
-use gpt2_train::TrainingConfig;
 use gpt2_train::bench::train;
+use gpt2_train::{ComputeDType, TrainingConfig};
 
 use super::BenchArgs;
+use super::peaks::PeakArgs;
 use super::subject::Subject;
 use crate::args::Global;
 use crate::commands::Failure;
@@ -94,25 +95,39 @@ impl Job {
         Ok(())
     }
 
-    /// Measures here.
-    pub fn run(&self, model: Gpt2, args: &BenchArgs) -> Result<Measurement, Failure> {
+    /// Measures here, and then what the device can do, as far as nobody says it.
+    pub fn run(
+        &self,
+        subject: &Subject,
+        args: &BenchArgs,
+        global: &Global,
+    ) -> Result<Measurement, Failure> {
         let (shape, repeats) = (self.shape, args.repeats);
-        Ok(match self.kind {
+        let load = if self.kind == Kind::Train { args.load.trainable() } else { args.load };
+        let model = subject.model(load, global)?;
+        let device = model.device();
+        let measured = match self.kind {
             Kind::Train => {
-                let options = TrainingConfig { dropout: args.dropout, ..TrainingConfig::default() };
+                let dtype =
+                    if args.load.is_bf16() { ComputeDType::Bf16 } else { ComputeDType::F32 };
+                let dropout = args.dropout;
+                let options = TrainingConfig { dropout, dtype, ..TrainingConfig::default() };
                 train(model, shape, repeats, &options)?
             }
             Kind::Prefill => prefill(&model, shape, repeats)?,
             Kind::Decode => decode(&model, shape, repeats)?,
             Kind::FirstToken => first_token(&model, shape, repeats)?,
-        })
+        };
+        let peaks = args.peaks.complete(&device, args.load.is_bf16())?;
+        Ok(measured.beside(peaks))
     }
 
-    /// Measures in a process of this program that does nothing else.
+    /// Measures in a process of this program that does nothing else and is told these rates of the device.
     pub fn run_apart(
         &self,
         subject: &Subject,
         args: &BenchArgs,
+        peaks: PeakArgs,
         global: &Global,
     ) -> Result<Measurement, Failure> {
         let mut command = Command::new(std::env::current_exe()?);
@@ -127,6 +142,8 @@ impl Job {
                 args.load.quantize().map(|quantization| quantization.name().to_string()),
             ),
             ("--dtype", args.load.is_bf16().then(|| "bf16".to_string())),
+            ("--peak-tflops", peaks.tflops.map(|rate| rate.to_string())),
+            ("--peak-gbs", peaks.gbs.map(|rate| rate.to_string())),
             ("--device", global.device.clone()),
             ("--threads", global.threads.map(|threads| threads.to_string())),
         ];

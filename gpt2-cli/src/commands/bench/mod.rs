@@ -1,6 +1,7 @@
 //! `gpt2 bench`.
 
 mod job;
+mod peaks;
 mod subject;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use gpt2_core::bench::{Measurement, Shape};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::job::{Job, Kind};
+use self::peaks::PeakArgs;
 use self::subject::Subject;
 use super::load::LoadArgs;
 use super::{Failure, Outcome};
@@ -46,6 +48,8 @@ pub struct BenchArgs {
     #[arg(long, value_name = "P", value_parser = finite)]
     dropout: Option<f64>,
     #[command(flatten)]
+    peaks: PeakArgs,
+    #[command(flatten)]
     load: LoadArgs,
 }
 
@@ -56,12 +60,15 @@ pub fn run(args: &BenchArgs, global: &Global) -> Outcome {
     let jobs = args.jobs(subject.config())?;
     let bar = bar(jobs.len(), global)?;
     let mut found = Vec::with_capacity(jobs.len());
+    let mut peaks = args.peaks;
     for job in &jobs {
         bar.set_message(job.to_string());
         let measurement = match jobs.len() {
-            1 => job.run(subject.model(args.load, global)?, args)?,
-            _ => job.run_apart(&subject, args, global)?,
+            1 => job.run(&subject, args, global)?,
+            _ => job.run_apart(&subject, args, peaks, global)?,
         };
+        // The first one measures them for all.
+        peaks = measurement.floors.as_ref().map_or(peaks, PeakArgs::of);
         if global.json {
             output::json(&measurement)?;
         }
@@ -71,7 +78,10 @@ pub fn run(args: &BenchArgs, global: &Global) -> Outcome {
     bar.finish_and_clear();
     match global.json {
         true => Ok(()),
-        false => Ok(output::line(table(&found))?),
+        false => {
+            output::line(table(&found))?;
+            Ok(rates(&found).map_or(Ok(()), output::line)?)
+        }
     }
 }
 
@@ -84,12 +94,12 @@ impl BenchArgs {
         if self.dropout.is_some() && self.only.is_some_and(|only| only != Kind::Train) {
             return Err("`dropout` is for training alone".into());
         }
-        let is_compact = self.load.is_compact() || config.quantization_config.is_some();
-        if is_compact && self.only == Some(Kind::Train) {
+        let is_quantized = self.load.quantize().is_some() || config.quantization_config.is_some();
+        if is_quantized && self.only == Some(Kind::Train) {
             return Err("training needs weights of f32".into());
         }
         let kinds = self.only.as_ref().map_or(Kind::value_variants(), std::slice::from_ref);
-        let kinds = kinds.iter().filter(|&&kind| kind != Kind::Train || !is_compact);
+        let kinds = kinds.iter().filter(|&&kind| kind != Kind::Train || !is_quantized);
         let jobs = kinds.flat_map(|&kind| match (self.batch, self.seq) {
             (None, None) => kind.usual_jobs(),
             (batch, seq) => {
@@ -124,19 +134,42 @@ fn bar(jobs: usize, global: &Global) -> Result<ProgressBar, Failure> {
 /// What people are shown.
 fn table(found: &[Measurement]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(["", "speed", "", "weights", "peak memory"]);
-    for Measurement { what, value, unit, dtype, peak_memory_bytes, .. } in found {
+    let header = ["", "speed", "", "weights", "peak memory", "on device"];
+    let floors = ["a pass", "FLOPs / peak", "bytes / bandwidth", "of floor"];
+    table.load_style(UTF8_FULL_CONDENSED).set_header([&header[..], &floors].concat());
+    for measured in found {
+        let Measurement { what, value, unit, dtype, .. } = measured;
         let value = match unit.as_str() {
             "s" => format!("{value:.4}"),
             _ => format!("{value:.1}"),
         };
-        let memory = peak_memory_bytes.map(|bytes| format!("{} MB", bytes / 1_000_000));
-        table.add_row([what, &value, unit, dtype, memory.as_deref().unwrap_or("-")]);
+        let [memory, on_device] =
+            [measured.peak_memory_bytes, measured.device_memory_bytes].map(|bytes| {
+                bytes.map_or("-".to_string(), |bytes| format!("{} MB", bytes / 1_000_000))
+            });
+        let mut row = vec![what.clone(), value, unit.clone(), dtype.clone(), memory, on_device];
+        row.push(milliseconds(measured.seconds));
+        row.extend(measured.floors.iter().flat_map(|floors| {
+            let floor = [floors.compute_floor_seconds, floors.memory_floor_seconds];
+            floor.map(milliseconds).into_iter().chain([format!("{:.2}", floors.of_floor)])
+        }));
+        table.add_row(row);
     }
-    for column in [1, 4] {
+    for column in [1, 4, 5, 6, 7, 8, 9] {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
     table
+}
+
+fn milliseconds(seconds: f64) -> String {
+    format!("{:.2} ms", seconds * 1000.0)
+}
+
+/// The rates that the floors come from.
+fn rates(found: &[Measurement]) -> Option<String> {
+    let floors = found.iter().find_map(|measured| measured.floors)?;
+    let (tflops, gbs) = (floors.peak_flops / 1e12, floors.peak_bandwidth / 1e9);
+    Some(format!("floors: {tflops:.3} TFLOP/s, {gbs:.1} GB/s"))
 }

@@ -8,7 +8,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::tensor::IntTensor;
 
 use super::{Recorded, parents, register};
-use crate::ops::fused::{CrossEntropy, FusedKernels};
+use crate::ops::fused::FusedKernels;
 
 #[derive(Debug)]
 struct LinearCrossEntropy;
@@ -40,9 +40,11 @@ pub(super) fn linear_cross_entropy<B: FusedKernels, C: CheckpointStrategy>(
     let [hidden, table] = [hidden, table].map(|tensor| tensor.into_primitive());
     match LinearCrossEntropy.prepare::<C>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(prep) => {
-            let CrossEntropy { loss, hits, by_hidden, by_table } =
+            let (loss, hits, by_hidden, by_table) =
                 B::linear_cross_entropy_with_gradients(hidden, table, targets, factor, wanted);
-            (prep.finish([by_hidden, by_table], loss), hits)
+            let [of_hidden, of_table] = wanted;
+            let found = [of_hidden.then_some(by_hidden), of_table.then_some(by_table)];
+            (prep.finish(found, loss), hits)
         }
         OpsKind::UnTracked(prep) => {
             let (loss, hits) = B::linear_cross_entropy(hidden, table, targets, factor);

@@ -2,9 +2,11 @@
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
+use burn::backend::TensorMetadata;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
+use burn::tensor::DType;
 
-use super::{Recorded, parents, register};
+use super::{Recorded, in_type, parents, register};
 use crate::ops::dropout::Mask;
 use crate::ops::fused::FusedKernels;
 
@@ -40,7 +42,8 @@ pub(super) fn dropout<B: FusedKernels, C: CheckpointStrategy>(
 struct DropoutResidual;
 
 impl<B: FusedKernels> Backward<B, 2> for DropoutResidual {
-    type State = Mask;
+    /// The mask, and the element type of what it drops.
+    type State = (Mask, DType);
 
     fn backward(
         self,
@@ -49,7 +52,8 @@ impl<B: FusedKernels> Backward<B, 2> for DropoutResidual {
         _checkpointer: &mut Checkpointer,
     ) {
         let (parents, upstream) = (parents(&ops), gradients.consume::<B>(&ops.node));
-        let by_x = parents[0].map(|_| B::dropout(upstream.clone(), ops.state));
+        let (mask, dtype) = ops.state;
+        let by_x = parents[0].map(|_| B::dropout(in_type::<B>(upstream.clone(), dtype), mask));
         register::<B, _>(gradients, parents, [by_x, Some(upstream)]);
     }
 }
@@ -59,10 +63,10 @@ pub(super) fn dropout_residual<B: FusedKernels, C: CheckpointStrategy>(
     residual: Recorded<B>,
     mask: Mask,
 ) -> Recorded<B> {
-    let nodes = [x.node(), residual.node()];
+    let (nodes, dtype) = ([x.node(), residual.node()], x.primitive().dtype());
     let output = B::dropout_residual(x.into_primitive(), residual.into_primitive(), mask);
     match DropoutResidual.prepare::<C>(nodes).compute_bound().stateful() {
-        OpsKind::Tracked(prep) => prep.finish(mask, output),
+        OpsKind::Tracked(prep) => prep.finish((mask, dtype), output),
         OpsKind::UnTracked(prep) => prep.finish(output),
     }
 }

@@ -37,11 +37,13 @@ impl<B: FusedKernels> Backward<B, 2> for Embedding {
         let by_tokens = tokens.as_ref().map(|tokens| {
             // The head stands behind everything, so its gradient is there. Taken out it has no second owner, and
             // what is looked up is added where it lies: a dense table of zeros would cost as much as the head.
-            let table = after_head.then(|| gradients.consume::<B>(tokens));
-            B::scatter_add(table, rows[0], ids, upstream.clone())
+            if after_head {
+                let table = gradients.consume::<B>(tokens);
+                return B::scatter_add(table, ids, upstream.clone());
+            }
+            B::scattered(ids, upstream.clone(), rows[0])
         });
-        let by_positions =
-            positions.as_ref().map(|_| B::scatter_add(None, rows[1], places, upstream));
+        let by_positions = positions.as_ref().map(|_| B::scattered(places, upstream, rows[1]));
         let parents = [tokens, positions].map(|parent| parent.map(|parent| parent.id));
         register::<B, _>(gradients, parents, [by_tokens, by_positions]);
     }

@@ -3,9 +3,11 @@
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::TensorMetadata;
 use burn::backend::tensor::FloatTensor;
+use burn::tensor::DType;
 
-use super::{Recorded, parents, register};
+use super::{Recorded, in_type, parents, register};
 use crate::ops::fused::FusedKernels;
 
 /// The operands of a product that gradients are made of: the input where the weight has one, and the other way
@@ -70,7 +72,8 @@ pub(super) fn linear<B: FusedKernels, C: CheckpointStrategy>(
 struct LinearResidual;
 
 impl<B: FusedKernels> Backward<B, 4> for LinearResidual {
-    type State = Operands<B>;
+    /// The element type of the product, beside the operands.
+    type State = (DType, Operands<B>);
 
     fn backward(
         self,
@@ -79,8 +82,10 @@ impl<B: FusedKernels> Backward<B, 4> for LinearResidual {
         _checkpointer: &mut Checkpointer,
     ) {
         let (parents, upstream) = (parents(&ops), gradients.consume::<B>(&ops.node));
+        let (dtype, operands) = ops.state;
+        let by_product = in_type::<B>(upstream.clone(), dtype);
         let [by_x, by_weight, by_bias] =
-            gradients_of::<B>(upstream.clone(), ops.state, parents[2].is_some());
+            gradients_of::<B>(by_product, operands, parents[2].is_some());
         let found = [by_x, by_weight, by_bias, Some(upstream)];
         register::<B, _>(gradients, parents, found);
     }
@@ -92,7 +97,7 @@ pub(super) fn linear_residual<B: FusedKernels, C: CheckpointStrategy>(
     bias: Recorded<B>,
     residual: Recorded<B>,
 ) -> Recorded<B> {
-    let state = operands(&x, &weight);
+    let state = (weight.primitive().dtype(), operands(&x, &weight));
     let nodes = [x.node(), weight.node(), bias.node(), residual.node()];
     let [x, weight, bias, residual] =
         [x, weight, bias, residual].map(|tensor| tensor.into_primitive());

@@ -3,12 +3,13 @@
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::TensorMetadata;
 use burn::backend::tensor::FloatTensor;
 
 use super::linear::{Operands, gradients_of, operands};
-use super::{Recorded, parents, register};
+use super::{Recorded, in_type, parents, register};
 use crate::ops::dropout::Mask;
-use crate::ops::fused::{FusedKernels, projected};
+use crate::ops::fused::FusedKernels;
 
 #[derive(Debug)]
 struct Mlp;
@@ -35,9 +36,10 @@ impl<B: FusedKernels> Backward<B, 6> for Mlp {
         let (parents, upstream) = (parents(&ops), gradients.consume::<B>(&ops.node));
         let State { inner, first, c_proj, mask } = ops.state;
         let [_, _, fc_bias, proj, proj_bias, _] = parents;
+        let by_output = in_type::<B>(upstream.clone(), inner.dtype());
         let by_output = match mask {
-            Some(mask) => B::dropout(upstream.clone(), mask),
-            None => upstream.clone(),
+            Some(mask) => B::dropout(by_output, mask),
+            None => by_output,
         };
         let by_proj =
             proj.map(|_| B::weight_gradient(B::gelu_tanh(inner.clone()), by_output.clone()));
@@ -73,12 +75,12 @@ pub(super) fn mlp<B: FusedKernels, C: CheckpointStrategy>(
         OpsKind::Tracked(prep) => {
             let (inner, activated) = B::linear_gelu_with_input(x, c_fc, c_fc_bias);
             let kept = in_front.then(|| c_proj.clone());
-            let output = projected::<B>(activated, c_proj, c_proj_bias, residual, mask);
+            let output = B::projected(activated, c_proj, c_proj_bias, residual, mask);
             prep.finish(State { inner, first, c_proj: kept, mask }, output)
         }
         OpsKind::UnTracked(prep) => {
             let activated = B::linear_gelu(x, c_fc, c_fc_bias);
-            prep.finish(projected::<B>(activated, c_proj, c_proj_bias, residual, mask))
+            prep.finish(B::projected(activated, c_proj, c_proj_bias, residual, mask))
         }
     }
 }

@@ -13,12 +13,13 @@ mod scores;
 
 use std::ops::Range;
 
-use burn::backend::Autodiff;
+use burn::backend::{Autodiff, TensorMetadata};
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::Ops;
 use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::tensor::DType;
 
 use super::AdamWUpdate;
 use super::causal_attention::Heads;
@@ -153,12 +154,36 @@ impl<B: FusedKernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         (constant(value), constant(mean), constant(square))
     }
 
+    fn adamw_clipped(
+        value: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        square: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        factors: FloatTensor<Self>,
+        at: usize,
+        update: AdamWUpdate,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let [value, mean, square] = [value, mean, square].map(|tensor| tensor.into_primitive());
+        let (gradient, factors) = (gradient.into_primitive(), factors.into_primitive());
+        let (value, mean, square) =
+            B::adamw_clipped(value, mean, square, gradient, factors, at, update);
+        (constant(value), constant(mean), constant(square))
+    }
+
     fn moment(like: FloatTensor<Self>) -> FloatTensor<Self> {
         constant(B::moment(like.into_primitive()))
     }
 
     fn squared_norm(x: FloatTensor<Self>) -> FloatTensor<Self> {
         constant(B::squared_norm(x.into_primitive()))
+    }
+
+    fn squares_into(
+        sums: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        at: usize,
+    ) -> FloatTensor<Self> {
+        constant(B::squares_into(sums.into_primitive(), x.into_primitive(), at))
     }
 
     fn add_scaled(
@@ -176,6 +201,15 @@ type Recorded<B> = FloatTensor<Autodiff<B>>;
 /// A tensor that nothing is derived by.
 fn constant<B: FusedKernels>(x: FloatTensor<B>) -> Recorded<B> {
     <Autodiff<B> as burn::backend::AutodiffBackend>::from_inner(x)
+}
+
+/// A gradient in the element type of what it is of: in half precision a product may be narrower than the sum it goes
+/// into, which hands its own gradient on.
+fn in_type<B: FusedKernels>(gradient: FloatTensor<B>, dtype: DType) -> FloatTensor<B> {
+    if gradient.dtype() == dtype {
+        return gradient;
+    }
+    B::float_cast(gradient, dtype.into())
 }
 
 /// The inputs of a step that have use for a gradient.

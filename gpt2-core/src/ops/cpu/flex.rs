@@ -18,7 +18,7 @@ use super::{activation, adamw, dropout, embedding, layer_norm, linear, rows};
 use crate::ops::AdamWUpdate;
 use crate::ops::causal_attention::Heads;
 use crate::ops::dropout::Mask;
-use crate::ops::fused::{FusedKernels, FusedOps, projected};
+use crate::ops::fused::{FusedKernels, FusedOps};
 
 /// Rows up to which a matrix is read faster than it is rearranged.
 const FEW_ROWS: usize = 16;
@@ -95,7 +95,7 @@ impl FusedOps for Flex {
         mask: Option<Mask>,
     ) -> FlexTensor {
         let activated = Self::linear_gelu(x, c_fc, c_fc_bias);
-        projected::<Self>(activated, c_proj, c_proj_bias, residual, mask)
+        Self::projected(activated, c_proj, c_proj_bias, residual, mask)
     }
 
     fn scores(x: FlexTensor, table: FlexTensor) -> FlexTensor {
@@ -209,6 +209,20 @@ impl FusedOps for Flex {
         (value, mean, square)
     }
 
+    fn adamw_clipped(
+        value: FlexTensor,
+        mean: FlexTensor,
+        square: FlexTensor,
+        gradient: FlexTensor,
+        factors: FlexTensor,
+        at: usize,
+        update: AdamWUpdate,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let factor = f64::from(floats(&factors.to_contiguous())[at]);
+        let gradient_factor = update.gradient_factor * factor;
+        Self::adamw(value, mean, square, gradient, AdamWUpdate { gradient_factor, ..update })
+    }
+
     fn moment(like: FlexTensor) -> FlexTensor {
         let shape = like.layout().shape().clone();
         Buffer::lasting(shape.num_elements()).into_tensor(shape)
@@ -217,6 +231,12 @@ impl FusedOps for Flex {
     fn squared_norm(x: FlexTensor) -> FlexTensor {
         let sum = adamw::squared_norm(floats(&x.to_contiguous()));
         FlexTensor::from_data(TensorData::new(vec![sum], [1]))
+    }
+
+    fn squares_into(mut sums: FlexTensor, x: FlexTensor, at: usize) -> FlexTensor {
+        let (sum, parts) = (adamw::squared_norm(floats(&x.to_contiguous())), extent(&sums, 1));
+        floats_mut(&mut sums)[at * parts] = sum as f32;
+        sums
     }
 
     fn add_scaled(mut sum: FlexTensor, part: FlexTensor, factor: f32) -> FlexTensor {

@@ -15,7 +15,8 @@ use super::tensors::{
 };
 use super::{activation, embedding, layer_norm, sums};
 use crate::ops::causal_attention::Heads;
-use crate::ops::fused::{CrossEntropy, FusedKernels, FusedOps};
+use crate::ops::dropout::Mask;
+use crate::ops::fused::{FusedKernels, FusedOps};
 
 impl FusedKernels for Flex {
     fn fused_layer_norm_backward(
@@ -23,11 +24,11 @@ impl FusedKernels for Flex {
         x: FlexTensor,
         weight: FlexTensor,
         epsilon: f64,
-    ) -> [FlexTensor; 3] {
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let [upstream, x, weight] = contiguous([upstream, x, weight]);
         let (by_x, by_weight, by_bias) =
             layer_norm::backward(floats(&upstream), floats(&x), floats(&weight), epsilon as f32);
-        [like(&x, by_x), like(&weight, by_weight), like(&weight, by_bias)]
+        (like(&x, by_x), like(&weight, by_weight), like(&weight, by_bias))
     }
 
     fn product(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
@@ -36,6 +37,21 @@ impl FusedKernels for Flex {
         let mut output = Buffer::new(rows * extent(&weight, 1));
         multiply(matrix(&x), matrix(&weight), &mut output, Into::Overwrite);
         output.into_tensor(shape)
+    }
+
+    fn projected(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        residual: FlexTensor,
+        mask: Option<Mask>,
+    ) -> FlexTensor {
+        match mask {
+            Some(mask) => {
+                Self::dropout_residual(Self::fused_linear(x, weight, bias), residual, mask)
+            }
+            None => Self::linear_residual(x, weight, bias, residual),
+        }
     }
 
     fn weight_gradient(x: FlexTensor, upstream: FlexTensor) -> FlexTensor {
@@ -87,27 +103,25 @@ impl FusedKernels for Flex {
     }
 
     fn scatter_add(
-        table: Option<FlexTensor>,
-        rows: usize,
+        mut table: FlexTensor,
         indices: FlexTensor,
         upstream: FlexTensor,
     ) -> FlexTensor {
         let [upstream] = contiguous([upstream]);
-        let width = last_extent(&upstream);
-        let mut table =
-            table.unwrap_or_else(|| Buffer::zeroed(rows * width).into_tensor([rows, width]));
         if own(&mut table).is_none() {
             table = copied(&table);
         }
+        let found = super::tensors::indices(&indices);
         if let Some(values) = own(&mut table) {
-            embedding::scatter_add(
-                values,
-                &super::tensors::indices(&indices),
-                floats(&upstream),
-                width,
-            );
+            embedding::scatter_add(values, &found, floats(&upstream), last_extent(&upstream));
         }
         table
+    }
+
+    fn scattered(indices: FlexTensor, upstream: FlexTensor, rows: usize) -> FlexTensor {
+        let width = last_extent(&upstream);
+        let zeros = Buffer::zeroed(rows * width).into_tensor([rows, width]);
+        Self::scatter_add(zeros, indices, upstream)
     }
 
     fn linear_cross_entropy_with_gradients(
@@ -116,9 +130,13 @@ impl FusedKernels for Flex {
         targets: FlexTensor,
         factor: f64,
         [of_hidden, of_table]: [bool; 2],
-    ) -> CrossEntropy<Self> {
+    ) -> (FlexTensor, FlexTensor, FlexTensor, FlexTensor) {
         let wanted = Wanted { hidden: of_hidden, table: of_table, factor: factor as f32 };
-        cross_entropy(hidden, table, targets, factor, Some(wanted))
+        let CrossEntropy { loss, hits, by_hidden, by_table } =
+            cross_entropy(hidden, table, targets, factor, Some(wanted));
+        let [by_hidden, by_table] =
+            [by_hidden, by_table].map(|found| found.unwrap_or_else(|| loss.clone()));
+        (loss, hits, by_hidden, by_table)
     }
 
     fn causal_attention_with_sums(qkv: FlexTensor, heads: Heads) -> (FlexTensor, FlexTensor) {
@@ -163,6 +181,18 @@ impl FusedKernels for Flex {
     }
 }
 
+/// What [`cross_entropy`] finds.
+pub(super) struct CrossEntropy {
+    /// The loss times the factor, `[1]`.
+    pub loss: FlexTensor,
+    /// Rows whose largest logit is at the target, `[1]`.
+    pub hits: FlexTensor,
+    /// Gradient by the hidden states, where it is wanted.
+    pub by_hidden: Option<FlexTensor>,
+    /// Gradient by the table, where it is wanted.
+    pub by_table: Option<FlexTensor>,
+}
+
 /// Loss, hits and gradients of head and loss together.
 pub(super) fn cross_entropy(
     hidden: FlexTensor,
@@ -170,7 +200,7 @@ pub(super) fn cross_entropy(
     targets: FlexTensor,
     factor: f64,
     wanted: Option<Wanted>,
-) -> CrossEntropy<Flex> {
+) -> CrossEntropy {
     let [hidden, table] = contiguous([hidden, table]);
     let (targets, width) = (indices(&targets), extent(&table, 1));
     let head = Head { hidden: floats(&hidden), table: floats(&table), targets: &targets, width };

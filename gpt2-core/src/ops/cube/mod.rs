@@ -1,12 +1,19 @@
-//! The fused operations on GPUs, as kernels in CubeCL's language: one source for Vulkan, Metal, DX12 and CUDA.
+//! The fused operations on GPUs: one set of kernels in CubeCL for CUDA, Vulkan, Metal and DX12.
+//!
+//! A file has what belongs to one operation: kernels, and functions of tensors that launch them. Sums are made in `f32`, in a
+//! fixed order, so that a run gives the same bits twice; numbers may be `f32`, `f16` or `bf16` where they lie.
 
 mod activation;
 mod attention;
+mod backend;
 mod bias;
+mod cross_entropy;
 mod dropout;
 mod embedding;
+mod kernels;
 mod lanes;
 mod layer_norm;
+mod linear;
 mod mask;
 mod moments;
 mod scatter;

@@ -6,7 +6,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use super::lanes::{Lanes, sum_of_lanes};
-use super::tensors::{Sweep, cubes, element, empty, owned, sweep, zeros};
+use super::tensors::{Sweep, cubes, element, empty, matrix, owned, sweep, zeros};
 use crate::ops::AdamWUpdate;
 
 /// Vectors that a unit adds one after the other: few enough that a sum of 40 million squares loses nothing that counts.
@@ -32,6 +32,7 @@ pub(super) fn squared_norm(x: CubeTensor) -> CubeTensor {
         sums.clone().into_buffer_arg(),
         vectors,
         vectors_of_part,
+        0,
         true,
         lanes.count,
         lanes.plane,
@@ -50,6 +51,7 @@ pub(super) fn squared_norm(x: CubeTensor) -> CubeTensor {
         sum.clone().into_buffer_arg(),
         parts,
         parts,
+        0,
         false,
         lanes.count,
         lanes.plane,
@@ -82,28 +84,49 @@ pub(super) fn zeros_like(x: &CubeTensor) -> CubeTensor {
     zeros(x, x.meta.shape().clone(), x.dtype)
 }
 
+/// Parts of the sum of squares of a tensor, written into the row `at` of `sums` where that lies.
+///
+/// The norms of all gradients take one launch each, and their parts are added up together.
+///
+/// # Shapes
+/// - sums: `[tensors, parts]`, whose row is 0 before
+pub(super) fn squares_into(sums: CubeTensor, x: CubeTensor, at: usize) -> CubeTensor {
+    let (sums, x) = (owned(sums), into_contiguous(x));
+    let [_, most] = matrix(&sums);
+    let Sweep { width, vectors, .. } = sweep(&[&x], x.meta.num_elements());
+    let lanes = Lanes::most(&x.client);
+    let parts = vectors.div_ceil(lanes.count as usize).min(most);
+    sum_of_parts_kernel::launch(
+        &sums.client,
+        cubes(&sums.client, parts),
+        lanes.dim(),
+        width,
+        x.clone().into_buffer_arg(),
+        sums.clone().into_buffer_arg(),
+        vectors,
+        vectors.div_ceil(parts.max(1)),
+        at * most,
+        true,
+        lanes.count,
+        lanes.plane,
+        element(&x),
+    );
+    sums
+}
+
 /// A step of AdamW, where the tensors lie if they have no other owner; gives value, mean and mean of squares.
 ///
-/// One pass over all four tensors, with products and sums in the order of `ops::adamw`.
+/// One pass over all four tensors, with products and sums in the order of `ops::adamw`. `factor` is a
+/// further one on the gradient that only the device knows, that of clipping: a number of an f32 tensor.
 pub(super) fn adamw(
     value: CubeTensor,
     mean: CubeTensor,
     square: CubeTensor,
     gradient: CubeTensor,
+    factor: Option<(CubeTensor, usize)>,
     update: AdamWUpdate,
 ) -> (CubeTensor, CubeTensor, CubeTensor) {
-    adamw_scaled(value, mean, square, gradient, update, None)
-}
-
-/// As [`adamw`], with a further factor on the gradient that only the device knows, an f32 `[1]`: that of clipping.
-pub(super) fn adamw_scaled(
-    value: CubeTensor,
-    mean: CubeTensor,
-    square: CubeTensor,
-    gradient: CubeTensor,
-    update: AdamWUpdate,
-    factor: Option<CubeTensor>,
-) -> (CubeTensor, CubeTensor, CubeTensor) {
+    let (factors, place) = factor.map_or((None, 0), |(factors, place)| (Some(factors), place));
     let [value, mean, square] = [value, mean, square].map(owned);
     let gradient = into_contiguous(gradient);
     let Sweep { width, vectors, count, dim } =
@@ -118,7 +141,8 @@ pub(super) fn adamw_scaled(
         mean.clone().into_buffer_arg(),
         square.clone().into_buffer_arg(),
         gradient.into_buffer_arg(),
-        factor.map(|factor| into_contiguous(factor).into_buffer_arg()).into(),
+        factors.map(|factors| into_contiguous(factors).into_buffer_arg()).into(),
+        place,
         step(update),
         vectors,
         types,
@@ -162,6 +186,7 @@ fn sum_of_parts_kernel<F: Float, N: Size>(
     sums: &mut [f32],
     vectors: usize,
     vectors_of_part: usize,
+    first: usize,
     #[comptime] is_squared: bool,
     #[comptime] lanes: u32,
     #[comptime] plane: u32,
@@ -186,7 +211,7 @@ fn sum_of_parts_kernel<F: Float, N: Size>(
     let mut scratch = Shared::<[f32]>::new_slice(comptime!(lanes as usize));
     let sum = sum_of_lanes(sum.vector_sum(), &mut scratch, lanes, plane);
     if UNIT_POS == 0 {
-        sums[CUBE_POS] = sum;
+        sums[first + CUBE_POS] = sum;
     }
 }
 
@@ -211,7 +236,8 @@ fn adamw_kernel<V: Float, M: Float, G: Float, N: Size>(
     mean: &mut [Vector<M, N>],
     square: &mut [Vector<M, N>],
     gradient: &[Vector<G, N>],
-    factor: ComptimeOption<&[f32]>,
+    factors: ComptimeOption<&[f32]>,
+    place: usize,
     step: Step,
     vectors: usize,
     #[define(V, M, G)] _types: [ElemType; 3],
@@ -220,8 +246,8 @@ fn adamw_kernel<V: Float, M: Float, G: Float, N: Size>(
     if at < vectors {
         let mut scale = step.gradient_factor;
         #[comptime]
-        if let ComptimeOption::Some(factor) = factor {
-            scale *= factor[0];
+        if let ComptimeOption::Some(factors) = factors {
+            scale *= factors[place];
         }
         let slope = Vector::<f32, N>::cast_from(gradient[at]) * Vector::new(scale);
         let new_mean = Vector::<f32, N>::cast_from(mean[at]) * Vector::new(step.beta1)

@@ -48,14 +48,10 @@ fn a_step_of_adamw_equals_f64_with_factors_of_host_and_device() {
                 let mut moments = vec![[0.0; 2]; count];
                 for _ in 0..2 {
                     let slope = tensor(&gradient, &[count], dtype, &device);
-                    (value, mean, square) = match factor {
-                        None => moments::adamw(value, mean, square, slope, update),
-                        Some(factor) => {
-                            let factor = tensor(&[factor], &[1], DType::F32, &device);
-                            let factor = Some(factor);
-                            moments::adamw_scaled(value, mean, square, slope, update, factor)
-                        }
-                    };
+                    let factors =
+                        factor.map(|it| (tensor(&[9.0, it], &[2], DType::F32, &device), 1));
+                    (value, mean, square) =
+                        moments::adamw(value, mean, square, slope, factors, update);
                     for at in 0..count {
                         let slope = gradient[at] * update.gradient_factor * factor.unwrap_or(1.0);
                         let [mean, square] = &mut moments[at];

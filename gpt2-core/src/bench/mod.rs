@@ -1,7 +1,11 @@
-//! Measuring speed: passes on random ids, and the median of their times.
+//! Measuring speed: passes on random ids, the median of their times, and what the device could do at best.
 //!
 //! Training is measured by `gpt2_train::bench`, generation by `gpt2_infer::bench`, each with what
 //! users of those crates call. `gpt2 bench` runs them.
+
+mod memory;
+mod peaks;
+mod work;
 
 use std::fmt;
 use std::time::Instant;
@@ -11,6 +15,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+pub use self::peaks::{Peaks, matmul_flops, memory_bandwidth};
+pub use self::work::{Work, flops_per_token};
 use crate::{Error, Gpt2, Gpt2Batch, Gpt2Config, Result};
 
 /// A batch of equally long sequences; written as `4x256`.
@@ -60,35 +66,84 @@ pub struct Measurement {
     /// The most memory that this process has had resident so far, where the system says it (Linux). That of
     /// one measurement alone takes a process of its own.
     pub peak_memory_bytes: Option<u64>,
+    /// Memory that the backend has taken from the device and keeps for reuse, which is the most that it needed; `None`
+    /// for a backend that computes in the host's memory.
+    pub device_memory_bytes: Option<u64>,
+    /// Seconds of a pass: the same median.
+    pub seconds: f64,
+    /// What a pass cannot do without.
+    #[serde(flatten)]
+    pub work: Work,
+    /// The least time that it takes, where the rates of the device are known.
+    #[serde(flatten)]
+    pub floors: Option<Floors>,
+}
+
+/// The least time of a pass by the rates of its device.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Floors {
+    /// Floating-point operations per second that the device can do.
+    pub peak_flops: f64,
+    /// Bytes per second that it can move.
+    pub peak_bandwidth: f64,
+    /// Seconds of the operations at that rate. As a share of the measured time: model FLOPs utilization.
+    pub compute_floor_seconds: f64,
+    /// Seconds of the bytes at that rate.
+    pub memory_floor_seconds: f64,
+    /// The longer one of both as a share of the measured time.
+    pub of_floor: f64,
 }
 
 impl Measurement {
-    /// Tokens per second, from the seconds that each of several passes over so many tokens took.
+    /// Tokens per second, from the seconds that each of several passes over so many tokens took on a device.
     #[must_use]
-    pub fn rate(what: impl fmt::Display, tokens: usize, seconds: &[f64]) -> Self {
-        Self::new(what, tokens as f64 / median(seconds), "tok/s")
+    pub fn rate(
+        what: impl fmt::Display,
+        tokens: usize,
+        seconds: &[f64],
+        work: Work,
+        device: &Device,
+    ) -> Self {
+        let pass = Self::time(what, seconds, work, device);
+        Self { value: tokens as f64 / pass.seconds, unit: "tok/s".to_string(), ..pass }
     }
 
     /// Seconds of a pass.
     #[must_use]
-    pub fn time(what: impl fmt::Display, seconds: &[f64]) -> Self {
-        Self::new(what, median(seconds), "s")
-    }
-
-    /// The measurement of a model, whose element type is noted.
-    #[must_use]
-    pub fn of(self, model: &Gpt2) -> Self {
-        Self { dtype: model.weight_dtype().to_string(), ..self }
-    }
-
-    fn new(what: impl fmt::Display, value: f64, unit: &str) -> Self {
+    pub fn time(what: impl fmt::Display, seconds: &[f64], work: Work, device: &Device) -> Self {
+        let seconds = median(seconds);
         Self {
             what: what.to_string(),
-            value,
-            unit: unit.to_string(),
+            value: seconds,
+            unit: "s".to_string(),
             dtype: "f32".to_string(),
-            peak_memory_bytes: peak_memory(),
+            peak_memory_bytes: memory::of_process(),
+            device_memory_bytes: memory::of_device(device),
+            seconds,
+            work,
+            floors: None,
         }
+    }
+
+    /// The measurement of products of another element type than `f32`.
+    #[must_use]
+    pub fn in_type(self, dtype: &str) -> Self {
+        Self { dtype: dtype.to_string(), ..self }
+    }
+
+    /// The same beside what a device with these rates could do.
+    #[must_use]
+    pub fn beside(self, peaks: Peaks) -> Self {
+        let compute_floor_seconds = self.work.flops / peaks.flops;
+        let memory_floor_seconds = self.work.bytes / peaks.bandwidth;
+        let floors = Floors {
+            peak_flops: peaks.flops,
+            peak_bandwidth: peaks.bandwidth,
+            compute_floor_seconds,
+            memory_floor_seconds,
+            of_floor: compute_floor_seconds.max(memory_floor_seconds) / self.seconds,
+        };
+        Self { floors: Some(floors), ..self }
     }
 }
 
@@ -138,15 +193,9 @@ pub fn prefill(model: &Gpt2, shape: Shape, repeats: usize) -> Result<Measurement
     let device = model.device();
     let batch = Gpt2Batch::new(&shape.ids(model.config()), model.config(), &device)?;
     let seconds = seconds(&device, repeats, || Ok::<_, Error>(model.forward(&batch)))?;
-    Ok(Measurement::rate(format_args!("prefill {shape}"), shape.tokens(), &seconds).of(model))
-}
-
-/// Largest resident set of this process so far, in bytes.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kibibytes.checked_mul(1024)
+    let (what, work) = (format!("prefill {shape}"), Work::of_prefill(model, shape));
+    let measured = Measurement::rate(what, shape.tokens(), &seconds, work, &device);
+    Ok(measured.in_type(model.weight_dtype()))
 }
 
 #[cfg(test)]
@@ -164,7 +213,7 @@ mod tests {
     #[test]
     fn the_first_pass_is_run_and_not_counted() {
         let mut passes = 0;
-        let device = device::best().unwrap();
+        let device = device::test_device();
         let seconds = seconds(&device, 3, || {
             passes += 1;
             Ok::<_, Error>(())
@@ -182,11 +231,30 @@ mod tests {
         assert!((0..7).all(|id| rows.concat().contains(&id)) && rows[0] != rows[1]);
     }
 
-    #[cfg(target_os = "linux")]
     #[test]
-    fn the_peak_knows_of_memory_that_was_touched() {
-        let before = peak_memory().unwrap();
-        let touched = std::hint::black_box(vec![1u8; 64 << 20]);
-        assert!(peak_memory().unwrap() >= before && peak_memory().unwrap() >= touched.len() as u64);
+    fn the_longer_floor_decides() {
+        let work = Work { flops: 8.0, bytes: 2.0 };
+        let measured =
+            Measurement::rate("a pass", 10, &[4.0, 5.0, 3.0], work, &device::test_device());
+        assert_eq!((measured.value, measured.floors), (2.5, None));
+        let floors = measured.beside(Peaks { flops: 4.0, bandwidth: 2.0 }).floors.unwrap();
+        assert_eq!((floors.compute_floor_seconds, floors.memory_floor_seconds), (2.0, 1.0));
+        assert_eq!(floors.of_floor, 0.5);
+    }
+
+    #[test]
+    fn a_measurement_is_one_flat_object() {
+        let work = Work { flops: 1.0, bytes: 2.0 };
+        let device = device::test_device();
+        let bare = Measurement::time("a pass", &[1.0], work, &device);
+        let json = serde_json::to_value(&bare).unwrap();
+        assert_eq!((&json["flops"], &json["bytes"]), (&1.0.into(), &2.0.into()));
+        assert!(json.get("of_floor").is_none());
+        let full = bare.clone().beside(Peaks { flops: 1.0, bandwidth: 4.0 });
+        assert_eq!(serde_json::to_value(&full).unwrap()["of_floor"], 1.0);
+        for measurement in [bare, full] {
+            let text = serde_json::to_string(&measurement).unwrap();
+            assert_eq!(serde_json::from_str::<Measurement>(&text).unwrap(), measurement);
+        }
     }
 }

@@ -1,0 +1,156 @@
+//! The fused operations on the tensors of a GPU.
+
+use std::ops::Range;
+
+use burn_cubecl::CubeBackend;
+use burn_cubecl::tensor::CubeTensor;
+
+use super::cross_entropy::{Found, cross_entropy};
+use super::linear::{product, scores};
+use super::{activation, attention, bias, dropout, embedding, layer_norm, moments};
+use crate::ops::AdamWUpdate;
+use crate::ops::causal_attention::Heads;
+use crate::ops::dropout::Mask;
+use crate::ops::fused::{FusedKernels, FusedOps};
+
+impl FusedOps for CubeBackend {
+    fn fused_layer_norm(
+        x: CubeTensor,
+        weight: CubeTensor,
+        bias: CubeTensor,
+        epsilon: f64,
+    ) -> CubeTensor {
+        layer_norm::layer_norm(x, weight, bias, epsilon)
+    }
+
+    fn fused_linear(x: CubeTensor, weight: CubeTensor, bias: CubeTensor) -> CubeTensor {
+        bias::add_bias(product(x, weight), bias)
+    }
+
+    fn linear_residual(
+        x: CubeTensor,
+        weight: CubeTensor,
+        bias: CubeTensor,
+        residual: CubeTensor,
+    ) -> CubeTensor {
+        bias::add_bias_residual(product(x, weight), bias, residual)
+    }
+
+    fn linear_gelu(x: CubeTensor, weight: CubeTensor, bias: CubeTensor) -> CubeTensor {
+        activation::bias_gelu(product(x, weight), bias)
+    }
+
+    fn mlp(
+        x: CubeTensor,
+        c_fc: CubeTensor,
+        c_fc_bias: CubeTensor,
+        c_proj: CubeTensor,
+        c_proj_bias: CubeTensor,
+        residual: CubeTensor,
+        mask: Option<Mask>,
+    ) -> CubeTensor {
+        let activated = Self::linear_gelu(x, c_fc, c_fc_bias);
+        Self::projected(activated, c_proj, c_proj_bias, residual, mask)
+    }
+
+    fn scores(x: CubeTensor, table: CubeTensor) -> CubeTensor {
+        scores(x, table)
+    }
+
+    fn gelu_tanh(x: CubeTensor) -> CubeTensor {
+        activation::gelu(x)
+    }
+
+    fn dropout(x: CubeTensor, mask: Mask) -> CubeTensor {
+        dropout::dropout(x, mask)
+    }
+
+    fn dropout_residual(x: CubeTensor, residual: CubeTensor, mask: Mask) -> CubeTensor {
+        dropout::dropout_residual(x, residual, mask)
+    }
+
+    fn embeddings(
+        tokens: CubeTensor,
+        positions: CubeTensor,
+        ids: CubeTensor,
+        places: CubeTensor,
+        _after_head: bool,
+    ) -> CubeTensor {
+        embedding::embeddings(tokens, positions, ids, places)
+    }
+
+    fn alias(x: CubeTensor) -> CubeTensor {
+        x
+    }
+
+    fn linear_cross_entropy(
+        hidden: CubeTensor,
+        table: CubeTensor,
+        targets: CubeTensor,
+        factor: f64,
+    ) -> (CubeTensor, CubeTensor) {
+        let Found { loss, hits, .. } = cross_entropy(hidden, table, targets, factor, [false; 2]);
+        (loss, hits)
+    }
+
+    fn causal_attention(qkv: CubeTensor, heads: Heads) -> CubeTensor {
+        attention::forward(qkv, heads).0
+    }
+
+    fn attend_in_place(
+        qkv: CubeTensor,
+        keys: CubeTensor,
+        values: CubeTensor,
+        places: Vec<Range<usize>>,
+        factor: f32,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        attention::attend(qkv, keys, values, &places, factor)
+    }
+
+    fn move_rows(
+        cached: CubeTensor,
+        from: Vec<usize>,
+        first: usize,
+        filled: usize,
+    ) -> CubeTensor {
+        attention::move_rows(cached, &from, first, filled)
+    }
+
+    fn adamw(
+        value: CubeTensor,
+        mean: CubeTensor,
+        square: CubeTensor,
+        gradient: CubeTensor,
+        update: AdamWUpdate,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        moments::adamw(value, mean, square, gradient, None, update)
+    }
+
+    fn adamw_clipped(
+        value: CubeTensor,
+        mean: CubeTensor,
+        square: CubeTensor,
+        gradient: CubeTensor,
+        factors: CubeTensor,
+        at: usize,
+        update: AdamWUpdate,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        moments::adamw(value, mean, square, gradient, Some((factors, at)), update)
+    }
+
+    fn moment(like: CubeTensor) -> CubeTensor {
+        moments::zeros_like(&like)
+    }
+
+    fn squared_norm(x: CubeTensor) -> CubeTensor {
+        moments::squared_norm(x)
+    }
+
+    fn squares_into(sums: CubeTensor, x: CubeTensor, at: usize) -> CubeTensor {
+        moments::squares_into(sums, x, at)
+    }
+
+    fn add_scaled(sum: CubeTensor, part: CubeTensor, factor: f32) -> CubeTensor {
+        moments::add_scaled(sum, part, factor)
+    }
+}

@@ -1,0 +1,47 @@
+//! Matrix products, by the framework's own kernels, which it times for every size of matrix once and then keeps the best of.
+
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::{DType, TensorMetadata};
+use burn_cubecl::CubeBackend;
+use burn_cubecl::kernel::matmul::{MatmulStrategy, matmul};
+use burn_cubecl::tensor::CubeTensor;
+
+use super::tensors::matrix;
+
+/// `x @ weight`, over the last axis of `x`, in the element type of the weight.
+pub(super) fn product(x: CubeTensor, weight: CubeTensor) -> CubeTensor {
+    let (mut shape, dtype) = (x.shape(), weight.dtype);
+    let last = shape.num_dims() - 1;
+    shape[last] = weight.shape()[1];
+    CubeBackend::float_reshape(multiply(rows_of(x), weight, dtype), shape)
+}
+
+/// `x @ table^T`, over the last axis of `x`, in the element type of the table.
+pub(super) fn scores(x: CubeTensor, table: CubeTensor) -> CubeTensor {
+    product(x, transposed(table))
+}
+
+/// `x^T @ upstream`, over all axes but the last, in `f32`: it is added to others.
+pub(super) fn weight_gradient(x: CubeTensor, upstream: CubeTensor) -> CubeTensor {
+    multiply(transposed(rows_of(x)), rows_of(upstream), DType::F32)
+}
+
+/// A tensor as a matrix whose columns are its last axis.
+fn rows_of(x: CubeTensor) -> CubeTensor {
+    let shape = matrix(&x);
+    CubeBackend::float_reshape(x, shape.into())
+}
+
+/// The product of two matrices, whose sums are made in `f32`, in the element type `dtype`.
+///
+/// # Panics
+/// If there is no kernel for it, which is a fault of the device: every device has the plainest one.
+pub(super) fn multiply(left: CubeTensor, right: CubeTensor, dtype: DType) -> CubeTensor {
+    matmul(left, right, None, MatmulStrategy::default(), dtype)
+        .unwrap_or_else(|error| panic!("no kernel for this product: {error:?}"))
+}
+
+/// A matrix whose rows are the columns of another, without a copy.
+pub(super) fn transposed(x: CubeTensor) -> CubeTensor {
+    CubeBackend::float_swap_dims(x, 0, 1)
+}
