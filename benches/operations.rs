@@ -1,17 +1,19 @@
-//! Every operation that has a faster body, beside its ordinary one: forward, and forward and backward.
+//! Every operation that has a faster body, beside its ordinary one, on every device: forward, and forward and backward.
 //!
-//! `cargo bench -p gpt2-benches --bench operations`; sizes are those of GPT-2 small at 1 x 256 tokens.
+//! `cargo bench -p gpt2-benches --bench operations`; sizes are those of GPT-2 small at 1 x 256 tokens. Devices are those that
+//! are present, or the one that `GPT2_TEST_DEVICE` names. A time ends when the device has done its work.
 
 use std::time::Duration;
 
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use gpt2_benches::devices;
+use gpt2_core::Gpt2Config;
 use gpt2_core::bench::Shape;
 use gpt2_core::config::Activation;
 use gpt2_core::ops::{
     self, AdamWUpdate, AttentionBias, AttentionScale, DropoutMasks, TokenTable, plain,
 };
-use gpt2_core::{Gpt2Config, device};
 
 /// Tokens.
 const SHAPE: Shape = Shape { batch: 1, seq: 256 };
@@ -19,6 +21,7 @@ const SHAPE: Shape = Shape { batch: 1, seq: 256 };
 const DROPOUT: f64 = 0.1;
 
 /// What the operations are applied to.
+#[derive(Clone)]
 struct Inputs {
     config: Gpt2Config,
     /// `[batch, seq, embd]`.
@@ -178,31 +181,43 @@ fn flat<const D: usize>(x: Tensor<D>) -> Tensor<1> {
 }
 
 fn forward(criterion: &mut Criterion) {
-    let device = device::best().expect("a backend is compiled in");
-    let inputs = Inputs::new(&device);
+    let places = places(Device::inner);
     for (name, operation) in OPERATIONS {
         // Outside of training there is none.
         if name == "dropout" {
             continue;
         }
-        compare(criterion, &format!("forward: {name}"), &device, |body| operation(&inputs, body));
+        let run = |inputs: &mut Inputs, body| operation(inputs, body);
+        compare(criterion, &format!("forward: {name}"), places.clone(), run);
     }
 }
 
 fn backward(criterion: &mut Criterion) {
-    let device = device::best().expect("a backend is compiled in");
-    let inputs = Inputs::new(&device.clone().autodiff());
+    let places = places(Device::autodiff);
     for (name, operation) in OPERATIONS {
         let name = format!("forward and backward: {name}");
-        compare(criterion, &name, &device, |body| operation(&inputs, body).backward());
+        let run = |inputs: &mut Inputs, body| operation(inputs, body).backward();
+        compare(criterion, &name, places.clone(), run);
     }
+}
+
+/// The devices with the tensors that operations are applied to.
+fn places(kind: fn(Device) -> Device) -> Vec<(String, Device, Inputs)> {
+    let place = |(name, device): (String, Device)| {
+        let inputs = Inputs::new(&kind(device.clone()));
+        (name, device, inputs)
+    };
+    devices().into_iter().map(place).collect()
 }
 
 /// A step of AdamW over as many numbers as the token embedding has, where they lie.
 fn optimizer(criterion: &mut Criterion) {
-    let device = device::best().expect("a backend is compiled in");
     let config = Gpt2Config::gpt2();
-    let numbers = || random([config.vocab_size * config.n_embd], &device);
+    let place = |(name, device): (String, Device)| {
+        let numbers = || random([config.vocab_size * config.n_embd], &device);
+        let numbers = (numbers(), Some((numbers(), None)));
+        (name, device, numbers)
+    };
     let update = AdamWUpdate {
         gradient_factor: 0.5,
         beta1: 0.9,
@@ -212,35 +227,37 @@ fn optimizer(criterion: &mut Criterion) {
         rate: 1e-3,
         decay: 1.0,
     };
-    let gradient = numbers();
-    let mut state = Some((numbers(), None));
-    compare(criterion, "optimizer: AdamW", &device, |body| {
+    let places = devices().into_iter().map(place).collect();
+    compare(criterion, "optimizer: AdamW", places, |(gradient, state), body| {
         let step = match body {
             Body::Fused => ops::adamw,
             Body::Plain => plain::adamw,
         };
         let (value, moments) = state.take().expect("the step before has left it");
         let (value, moments) = step(value, moments, gradient.clone(), &update);
-        state = Some((value, Some(moments)));
+        *state = Some((value, Some(moments)));
     });
 }
 
-/// Both bodies, one after the other.
-fn compare<T>(
+/// Both bodies on each device, one after the other.
+fn compare<I, T>(
     criterion: &mut Criterion,
     name: &str,
-    device: &Device,
-    mut run: impl FnMut(Body) -> T,
+    places: Vec<(String, Device, I)>,
+    run: impl Fn(&mut I, Body) -> T,
 ) {
     let mut group = criterion.benchmark_group(name);
-    for body in [Body::Fused, Body::Plain] {
-        group.bench_function(format!("{body:?}").to_lowercase(), |bencher| {
-            bencher.iter(|| {
-                let result = run(body);
-                device.sync().expect("the device works");
-                result
+    for (place, device, mut inputs) in places {
+        for body in [Body::Fused, Body::Plain] {
+            let body_name = format!("{body:?}").to_lowercase();
+            group.bench_function(BenchmarkId::new(body_name, &place), |bencher| {
+                bencher.iter(|| {
+                    let result = run(&mut inputs, body);
+                    device.sync().expect("the device works");
+                    result
+                });
             });
-        });
+        }
     }
     group.finish();
 }

@@ -62,6 +62,8 @@ fn bad_usage_ends_with_code_2() {
         &["bench", &model, "--batch", "0"],
         &["bench", &model, "--repeats", "0"],
         &["bench", &model, "--dropout", "nan"],
+        &["bench", &model, "--peak-tflops", "0"],
+        &["bench", &model, "--peak-gbs", "fast"],
         &["data"],
         &["data", "tokenize", "--tokenizer", &model, "--output", "o"],
         &["data", "tokenize", "--tokenizer", &model, "a.txt"],
