@@ -7,6 +7,8 @@ use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::launch::{addresses, cubes, element, empty, extents};
+use super::matrix;
+use super::matrix::units::MatrixUnits;
 use super::plan::{Needs, Plan, plan, vector_size};
 use super::tile::{
     Rows, UNSEEN, add_weighted, cached, column, load, merged, no_sums, packed, scores, share, store,
@@ -24,11 +26,17 @@ const NEEDS: Needs = Needs { rows: 1, columns: 2, weights: 1, scores: 1, sums: 1
 pub(in crate::ops::cube) fn forward(qkv: CubeTensor, heads: Heads) -> (CubeTensor, CubeTensor) {
     let qkv = into_contiguous(qkv);
     let [rows, seq, width] = extents(&qkv);
+    let head_dim = width / 3 / heads.count;
+    if rows * seq * width > 0
+        && let Some(plan) = matrix::plan::plan(&qkv, head_dim, matrix::forward::NEEDS)
+    {
+        return matrix::forward::forward::<MatrixUnits>(qkv, heads, plan);
+    }
     let launch = Launch {
         key: qkv.clone(),
         value: qkv.clone(),
         places: None,
-        head_dim: width / 3 / heads.count,
+        head_dim,
         capacity: seq,
         extents: [rows, seq, width / 3],
         heads,

@@ -5,6 +5,7 @@ mod cached;
 mod decode;
 mod forward;
 mod launch;
+mod matrix;
 mod plan;
 mod rows;
 #[cfg(test)]

@@ -12,6 +12,9 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use super::launch::{empty, extents};
+use super::matrix;
+use super::matrix::plan::plan;
+use super::matrix::units::MatrixUnits;
 use crate::ops::causal_attention::Heads;
 
 /// The gradient of `qkv`.
@@ -27,32 +30,43 @@ pub(in crate::ops::cube) fn backward(
     sums: CubeTensor,
     heads: Heads,
 ) -> CubeTensor {
-    let [upstream, qkv, output, sums] = [upstream, qkv, output, sums].map(into_contiguous);
-    let [batch, seq, width] = extents(&qkv);
-    let gradient = empty(&qkv, [batch, seq, width], qkv.dtype);
-    let products = empty(&qkv, [batch, heads.count, seq], DType::F32);
-    if batch * seq * width == 0 {
-        return gradient;
+    let problem = Problem::new(upstream, qkv, sums, heads);
+    let output = into_contiguous(output);
+    if problem.products.meta.num_elements() == 0 {
+        return problem.gradient;
     }
-    let problem = Problem { upstream, qkv, sums, products, gradient, heads };
-    queries::launch(&problem, output);
-    keys::launch(&problem);
+    match plan(&problem.qkv, problem.head_dim(), matrix::queries::NEEDS) {
+        Some(plan) => matrix::queries::launch::<MatrixUnits>(&problem, output, plan),
+        None => queries::launch(&problem, output),
+    }
+    match plan(&problem.qkv, problem.head_dim(), matrix::keys::NEEDS) {
+        Some(plan) => matrix::keys::launch::<MatrixUnits>(&problem, plan),
+        None => keys::launch(&problem),
+    }
     problem.gradient
 }
 
-/// What both kernels take.
-struct Problem {
-    upstream: CubeTensor,
-    qkv: CubeTensor,
-    sums: CubeTensor,
+/// What the two kernels take.
+pub(super) struct Problem {
+    pub upstream: CubeTensor,
+    pub qkv: CubeTensor,
+    pub sums: CubeTensor,
     /// Of every query, output and its gradient multiplied; written by the first kernel.
-    products: CubeTensor,
+    pub products: CubeTensor,
     /// Of queries, keys and values: each kernel writes its part.
-    gradient: CubeTensor,
-    heads: Heads,
+    pub gradient: CubeTensor,
+    pub heads: Heads,
 }
 
 impl Problem {
+    pub fn new(upstream: CubeTensor, qkv: CubeTensor, sums: CubeTensor, heads: Heads) -> Self {
+        let [upstream, qkv, sums] = [upstream, qkv, sums].map(into_contiguous);
+        let [batch, seq, width] = extents(&qkv);
+        let gradient = empty(&qkv, [batch, seq, width], qkv.dtype);
+        let products = empty(&qkv, [batch, heads.count, seq], DType::F32);
+        Self { upstream, qkv, sums, products, gradient, heads }
+    }
+
     fn head_dim(&self) -> usize {
         let [_, _, width] = extents(&self.qkv);
         width / 3 / self.heads.count
@@ -61,7 +75,7 @@ impl Problem {
 
 /// The probability that a query gives a key: 0 where it does not see it or is not there.
 #[cube]
-fn probability(score: f32, logarithm: f32, query: usize, key: usize, seq: usize) -> f32 {
+pub(super) fn probability(score: f32, logarithm: f32, query: usize, key: usize, seq: usize) -> f32 {
     let sees = key <= query && query < seq;
     select(sees, f32::exp(score - logarithm), 0.0f32)
 }

@@ -1,0 +1,174 @@
+//! Output and logarithms.
+
+use burn::tensor::DType;
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::ElemType;
+use cubecl::prelude::*;
+
+use super::plan::{Needs, Plan};
+use super::tile::{add_weighted, column, load, multiply, place, rows, store};
+use super::units::{PIECE, Products};
+use crate::ops::causal_attention::Heads;
+use crate::ops::cube::attention::launch::{addresses, cubes, element, empty, extents};
+use crate::ops::cube::attention::tile::UNSEEN;
+use crate::ops::cube::mask::{self, Dropout, keep};
+
+pub const NEEDS: Needs = Needs { rows: 1, columns: 2, weights: 1, scores: 1 };
+
+/// As [`forward`](crate::ops::cube::attention::forward), by a plan.
+pub fn forward<P: Products>(qkv: CubeTensor, heads: Heads, plan: Plan) -> (CubeTensor, CubeTensor) {
+    let [batch, seq, width] = extents(&qkv);
+    let output = empty(&qkv, [batch, seq, width / 3], qkv.dtype);
+    let sums = empty(&qkv, [batch, heads.count, seq], DType::F32);
+    let client = qkv.client.clone();
+    let tiles = batch * heads.count * seq.div_ceil(plan.rows());
+    let kind = element(qkv.dtype);
+    attend::launch::<P>(
+        &client,
+        cubes(&client, tiles),
+        CubeDim::new_1d(plan.units() as u32),
+        addresses([&qkv]),
+        plan.size,
+        qkv.into_buffer_arg(),
+        output.clone().into_buffer_arg(),
+        sums.clone().into_buffer_arg(),
+        batch,
+        heads.count,
+        seq,
+        heads.factor,
+        heads.mask.map(mask::argument).into(),
+        plan,
+        kind,
+    );
+    (output, sums)
+}
+
+/// A cube goes through the keys of some queries of one head, tile after tile (Dao 2023, algorithm 1).
+#[cube(launch, address_type = "dynamic")]
+fn attend<T: Float, N: Size, P: Products>(
+    qkv: &[Vector<T, N>],
+    output: &mut [Vector<T, N>],
+    logarithms: &mut [f32],
+    batch: usize,
+    heads: usize,
+    seq: usize,
+    factor: f32,
+    dropout: ComptimeOption<Dropout>,
+    #[comptime] plan: Plan,
+    #[define(T)] _type: ElemType,
+) {
+    let columns = comptime!(plan.columns);
+    let fours = comptime!(columns / 8);
+    let stride = comptime!(plan.scores_stride() / 4);
+    let tiles = seq.div_ceil(comptime!(plan.rows()));
+    if CUBE_POS >= batch * heads * tiles {
+        terminate!();
+    }
+    // The queries that see most come first, so that the last cubes to end have little to do.
+    let first = (tiles - 1 - CUBE_POS / (batch * heads)) * comptime!(plan.rows());
+    let number = CUBE_POS % (batch * heads);
+    let (row, head) = (number / heads, number % heads);
+    let queries = rows(row, head, heads, seq, 0usize, 3usize, plan);
+    let keys = rows(row, head, heads, seq, 1usize, 3usize, plan);
+    let values = rows(row, head, heads, seq, 2usize, 3usize, plan);
+    let outputs = rows(row, head, heads, seq, 0usize, 1usize, plan);
+    let own = place();
+    let query = first + own.row;
+
+    let size = comptime!(plan.rows() * plan.stride() / plan.size);
+    let mut query_tile = Shared::<[Vector<T, N>]>::new_aligned_slice(size, 32usize);
+    let size = comptime!(columns * plan.stride() / plan.size);
+    let mut key_tile = Shared::<[Vector<T, N>]>::new_aligned_slice(size, 32usize);
+    let mut value_tile = Shared::<[Vector<T, N>]>::new_aligned_slice(size, 32usize);
+    let size = comptime!(plan.rows() * plan.weights_stride() / 4);
+    let mut weights = Shared::<[Vector<T, Const<4>>]>::new_aligned_slice(size, 32usize);
+    let size = comptime!(plan.rows() * plan.scores_stride() / 4);
+    let mut scores = Shared::<[Vector<f32, Const<4>>]>::new_aligned_slice(size, 32usize);
+    let mut exchanged = Shared::<[f32]>::new_slice(comptime!(2 * plan.rows()));
+
+    let lanes = comptime!(plan.head_dim / 8);
+    let mut sums = Array::<Vector<f32, Const<4>>>::new(lanes);
+    #[unroll]
+    for i in 0..lanes {
+        sums[i] = Vector::new(0.0f32);
+    }
+    let mut highest = UNSEEN.runtime();
+    let mut total = 0.0f32;
+    load::<T, N>(qkv, &queries, first, seq, &mut query_tile, comptime!(plan.rows()), plan);
+    let seen = usize::min(first + comptime!(plan.rows()), seq);
+    for step in 0..seen.div_ceil(columns) {
+        let begin = step * columns;
+        sync_cube();
+        load::<T, N>(qkv, &keys, begin, seq, &mut key_tile, columns, plan);
+        load::<T, N>(qkv, &values, begin, seq, &mut value_tile, columns, plan);
+        sync_cube();
+        multiply::<T, N, P>(&query_tile, &key_tile, &mut scores, own.plane, plan);
+        sync_plane();
+
+        let mut found = Array::<f32>::new(comptime!(columns / 2));
+        let mut high = highest;
+        #[unroll]
+        for four in 0..fours {
+            let read = scores[own.row * stride + four * 2 + own.half];
+            #[unroll]
+            for i in 0..4usize {
+                let sees = begin + column(own.half, four, i) <= query;
+                let score = select(sees, read.extract(i) * factor, UNSEEN);
+                high = f32::max(high, score);
+                found[comptime!(four * 4 + i)] = score;
+            }
+        }
+        exchanged[own.row * 2 + own.half] = high;
+        sync_plane();
+        high = f32::max(high, exchanged[own.row * 2 + 1 - own.half]);
+        let shrink = f32::exp(highest - high);
+        highest = high;
+        total *= shrink;
+        #[unroll]
+        for four in 0..fours {
+            let mut weight = Vector::<f32, Const<4>>::new(0.0f32);
+            #[unroll]
+            for i in 0..4usize {
+                let p = f32::exp(found[comptime!(four * 4 + i)] - high);
+                total += p;
+                #[comptime]
+                let kept = match &dropout {
+                    ComptimeOption::Some(dropout) => {
+                        let key = begin + column(own.half, four, i);
+                        let at = mask::place((number * seq + query) as u32, seq as u32, key as u32);
+                        p * keep(dropout, &at)
+                    }
+                    ComptimeOption::None => p,
+                };
+                weight.insert(i, kept);
+            }
+            let at = own.row * comptime!(plan.weights_stride() / 4) + four * 2 + own.half;
+            weights[at] = Vector::cast_from(weight);
+        }
+        sync_plane();
+
+        let mut products = P::none(comptime!(plan.head_dim / PIECE));
+        add_weighted::<T, N, P>(&mut products, &weights, &value_tile, own.plane, plan);
+        P::store(&products, &mut scores[own.plane * stride..], comptime!(plan.scores_stride()));
+        sync_plane();
+        #[unroll]
+        for i in 0..lanes {
+            let read = scores[own.row * stride + i * 2 + own.half];
+            sums[i] = fma(sums[i], Vector::new(shrink), read);
+        }
+    }
+
+    sync_plane();
+    exchanged[own.row * 2 + own.half] = total;
+    sync_plane();
+    total += exchanged[own.row * 2 + 1 - own.half];
+    if own.half == 0 && query < seq {
+        logarithms[number * seq + query] = highest + f32::ln(total);
+    }
+    #[unroll]
+    for i in 0..lanes {
+        scores[own.row * stride + i * 2 + own.half] = sums[i] * Vector::new(1.0f32 / total);
+    }
+    sync_plane();
+    store::<T, N>(&scores, 1.0f32, output, &outputs, first, seq, plan);
+}
