@@ -5,8 +5,8 @@ use std::f64::consts::FRAC_1_SQRT_2;
 use burn::backend::Dispatch;
 use burn::tensor::{Tensor, activation};
 
-use crate::config::Activation;
 use super::fused::{self, FusedOps};
+use crate::config::Activation;
 
 /// `sqrt(2 / pi)`, the slope of the tanh approximation of GELU.
 const SQRT_2_OVER_PI: f64 = 0.797_884_560_802_865_4;

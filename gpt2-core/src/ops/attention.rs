@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use burn::backend::Dispatch;
 use burn::tensor::{Bool, Device, FloatDType, Tensor, TensorData, activation::softmax};
 
-use super::{DropoutMasks, dropout};
 use super::fused::{self, FusedOps};
+use super::{DropoutMasks, dropout};
 
 /// Score of a key that a query must not see.
 ///

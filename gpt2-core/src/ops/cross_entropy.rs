@@ -3,8 +3,8 @@
 use burn::backend::Dispatch;
 use burn::tensor::{FloatDType, Int, Tensor, activation::log_softmax};
 
-use super::linear::scores_by_parts;
 use super::fused::{self, FusedOps};
+use super::linear::scores_by_parts;
 
 /// Sum over rows of `-log softmax(logits)[target]`, in nats, computed in f32.
 ///

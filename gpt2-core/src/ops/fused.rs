@@ -221,11 +221,7 @@ pub trait FusedOps: Backend {
 
     /// Writes parts of the sum of squares of `x` into the row `at` of `sums`. Records nothing.
     #[fusion(dtype = sums, shape = sums)]
-    fn squares_into(
-        sums: FloatTensor<Self>,
-        x: FloatTensor<Self>,
-        at: usize,
-    ) -> FloatTensor<Self>;
+    fn squares_into(sums: FloatTensor<Self>, x: FloatTensor<Self>, at: usize) -> FloatTensor<Self>;
 
     /// `sum + factor * part`, where `sum` lies. Records nothing.
     #[fusion(dtype = sum, shape = sum)]

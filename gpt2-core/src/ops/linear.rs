@@ -4,8 +4,8 @@ use burn::backend::Dispatch;
 use burn::tensor::{Tensor, module};
 
 use super::activation::activate;
-use crate::config::Activation;
 use super::fused::{self, FusedOps};
+use crate::config::Activation;
 
 /// `x @ weight + bias`, in the element type of the weight.
 ///

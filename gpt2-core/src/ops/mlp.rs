@@ -4,11 +4,11 @@ use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use super::activation::activate;
+use super::dropout::Mask;
 use super::dropout::{DropoutMasks, dropout_residual};
+use super::fused::{self, FusedOps};
 use super::linear;
 use crate::config::Activation;
-use super::dropout::Mask;
-use super::fused::{self, FusedOps};
 
 /// Weights of the two linear layers of an MLP.
 #[derive(Debug, Clone)]

@@ -23,8 +23,7 @@ impl<B: FusedKernels> Backward<B, 3> for LayerNorm {
     ) {
         let (parents, upstream) = (parents(&ops), gradients.consume::<B>(&ops.node));
         let (x, weight, epsilon) = ops.state;
-        let (by_x, by_weight, by_bias) =
-            B::fused_layer_norm_backward(upstream, x, weight, epsilon);
+        let (by_x, by_weight, by_bias) = B::fused_layer_norm_backward(upstream, x, weight, epsilon);
         register::<B, _>(gradients, parents, [by_x, by_weight, by_bias].map(Some));
     }
 }

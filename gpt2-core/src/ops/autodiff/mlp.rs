@@ -1,9 +1,9 @@
 //! Gradients of an MLP, which computes its activation a second time rather than keeping it.
 
+use burn::backend::TensorMetadata;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::TensorMetadata;
 use burn::backend::tensor::FloatTensor;
 
 use super::linear::{Operands, gradients_of, operands};

@@ -13,12 +13,12 @@ mod scores;
 
 use std::ops::Range;
 
-use burn::backend::{Autodiff, TensorMetadata};
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::Ops;
 use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Autodiff, TensorMetadata};
 use burn::tensor::DType;
 
 use super::AdamWUpdate;
@@ -178,11 +178,7 @@ impl<B: FusedKernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         constant(B::squared_norm(x.into_primitive()))
     }
 
-    fn squares_into(
-        sums: FloatTensor<Self>,
-        x: FloatTensor<Self>,
-        at: usize,
-    ) -> FloatTensor<Self> {
+    fn squares_into(sums: FloatTensor<Self>, x: FloatTensor<Self>, at: usize) -> FloatTensor<Self> {
         constant(B::squares_into(sums.into_primitive(), x.into_primitive(), at))
     }
 

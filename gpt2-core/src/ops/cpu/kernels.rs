@@ -102,11 +102,7 @@ impl FusedKernels for Flex {
         like(&x, output)
     }
 
-    fn scatter_add(
-        mut table: FlexTensor,
-        indices: FlexTensor,
-        upstream: FlexTensor,
-    ) -> FlexTensor {
+    fn scatter_add(mut table: FlexTensor, indices: FlexTensor, upstream: FlexTensor) -> FlexTensor {
         let [upstream] = contiguous([upstream]);
         if own(&mut table).is_none() {
             table = copied(&table);

@@ -107,12 +107,7 @@ impl FusedOps for CubeBackend {
         attention::attend(qkv, keys, values, &places, factor)
     }
 
-    fn move_rows(
-        cached: CubeTensor,
-        from: Vec<usize>,
-        first: usize,
-        filled: usize,
-    ) -> CubeTensor {
+    fn move_rows(cached: CubeTensor, from: Vec<usize>, first: usize, filled: usize) -> CubeTensor {
         attention::move_rows(cached, &from, first, filled)
     }
 

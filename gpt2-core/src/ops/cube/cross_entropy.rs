@@ -7,9 +7,10 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
+use super::lanes::{Lanes, sum_of_lanes};
 use super::linear::{multiply, transposed};
 use super::moments::add_scaled;
-use super::tensors::{element, empty, limits};
+use super::tensors::{binding_limit, element, empty, matrix};
 
 /// Bytes of logits that exist at a time: enough rows to fill the largest GPU with a product, and little beside the rest
 /// of a training step.
@@ -20,8 +21,6 @@ const STEP: usize = 128;
 const MOST_ROWS: usize = 32_768;
 /// Below every logit; WGSL has no infinities.
 const LOWEST: f32 = -3e38;
-/// Units of a cube, as a power of two.
-const UNITS: u32 = 256;
 
 /// What is found of head and loss.
 pub(super) struct Found {
@@ -79,7 +78,7 @@ pub(super) fn cross_entropy(
 
 /// Ranges of rows of about one length whose logits stay below [`LOGITS`] and what the device binds at most.
 fn parts(rows: usize, table: &CubeTensor) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
-    let bytes = LOGITS.min(limits(&table.client).binding);
+    let bytes = LOGITS.min(binding_limit(&table.client));
     let most = bytes / (table.shape()[0] * table.dtype.size()).max(1);
     let most = (most / STEP * STEP).clamp(STEP, MOST_ROWS);
     let count = rows.div_ceil(most).max(1);
@@ -107,21 +106,21 @@ fn by_rows(
     factor: f32,
     derive: bool,
 ) {
-    let [rows, columns] = logits.shape().dims();
-    let units = UNITS.min(limits(&logits.client).units);
+    let [rows, columns] = matrix(logits);
+    let lanes = Lanes::most(&logits.client);
     let types = [element(logits), element(&targets)];
     rows_kernel::launch(
         &logits.client,
         CubeCount::Static(rows as u32, 1, 1),
-        CubeDim::new_1d(units),
-        logits.clone().into_tensor_arg(),
-        targets.into_tensor_arg(),
-        losses.into_tensor_arg(),
-        hits.into_tensor_arg(),
-        columns as u32,
-        first as u32,
+        lanes.dim(),
+        logits.clone().into_buffer_arg(),
+        targets.into_buffer_arg(),
+        losses.into_buffer_arg(),
+        hits.into_buffer_arg(),
+        columns,
+        first,
         factor,
-        units,
+        lanes.count,
         derive,
         types,
     );
@@ -130,141 +129,173 @@ fn by_rows(
 /// One row a cube: the largest logit and the sum of exponentials, found together, then the gradient over the logits.
 #[cube(launch)]
 fn rows_kernel<F: Float, I: Int>(
-    logits: &mut Tensor<F>,
-    targets: &Tensor<I>,
-    losses: &mut Tensor<f32>,
-    hits: &mut Tensor<I>,
-    columns: u32,
-    first: u32,
+    logits: &mut [F],
+    targets: &[I],
+    losses: &mut [f32],
+    hits: &mut [I],
+    columns: usize,
+    first: usize,
     factor: f32,
-    #[comptime] units: u32,
+    #[comptime] lanes: u32,
     #[comptime] derive: bool,
     #[define(F, I)] _types: [ElemType; 2],
 ) {
-    let mut most = Shared::new_slice(units as usize);
-    let mut sums = Shared::new_slice(units as usize);
-    let mut places = Shared::new_slice(units as usize);
-    let unit = UNIT_POS_X as usize;
-    let start = CUBE_POS_X as usize * columns as usize;
-    let row = first as usize + CUBE_POS_X as usize;
-
-    let mut largest = f32::new(LOWEST);
-    let mut sum = 0.0f32;
-    let mut place = columns;
-    let mut column = UNIT_POS_X;
-    while column < columns {
-        let logit = f32::cast_from(logits[start + column as usize]);
-        if logit > largest {
-            sum = sum * (largest - logit).exp() + 1.0f32;
-            largest = logit;
-            place = column;
-        } else {
-            sum += (logit - largest).exp();
-        }
-        column += units;
-    }
-    most[unit] = largest;
-    sums[unit] = sum;
-    places[unit] = place;
-    sync_cube();
-
-    let mut half = units / 2;
-    while half > 0 {
-        if UNIT_POS_X < half {
-            let other = unit + half as usize;
-            let both = f32::max(most[unit], most[other]);
-            // A unit without a column has a sum of 0, whatever it is scaled by.
-            sums[unit] =
-                sums[unit] * (most[unit] - both).exp() + sums[other] * (most[other] - both).exp();
-            let is_first = most[other] > most[unit]
-                || (most[other] == most[unit] && places[other] < places[unit]);
-            places[unit] = select(is_first, places[other], places[unit]);
-            most[unit] = both;
-        }
-        sync_cube();
-        half /= 2;
-    }
-
-    let largest = most[0];
-    let sum = sums[0];
-    let target = u32::cast_from(targets[row]);
-    if UNIT_POS_X == 0 {
-        let logit = f32::cast_from(logits[start + target as usize]);
-        losses[row] = largest + sum.ln() - logit;
-        hits[row] = I::cast_from(select(places[0] == target, 1u32, 0u32));
+    let start = CUBE_POS_X as usize * columns;
+    let row = first + CUBE_POS_X as usize;
+    let peak = peak_of_row::<F>(logits, start, columns, lanes);
+    let target = usize::cast_from(targets[row]);
+    if UNIT_POS == 0 {
+        let logit = f32::cast_from(logits[start + target]);
+        losses[row] = peak.most + f32::ln(peak.sum) - logit;
+        hits[row] = I::cast_from(select(peak.place == target, 1u32, 0u32));
     }
     if derive {
         // The target's logit is read above before a unit may write over it.
         sync_cube();
-        let scale = factor / sum;
-        let mut column = UNIT_POS_X;
+        let scale = factor / peak.sum;
+        let mut column = UNIT_POS as usize;
         while column < columns {
-            let at = start + column as usize;
-            let probability = (f32::cast_from(logits[at]) - largest).exp() * scale;
+            let at = start + column;
+            let probability = f32::exp(f32::cast_from(logits[at]) - peak.most) * scale;
             let expected = select(column == target, factor, 0.0f32);
             logits[at] = F::cast_from(probability - expected);
-            column += units;
+            column += comptime!(lanes as usize);
         }
     }
+}
+
+/// The largest of some numbers, where it is first, and the sum of the exponentials of all less the largest.
+#[derive(CubeType)]
+struct Peak {
+    most: f32,
+    sum: f32,
+    place: usize,
+}
+
+/// The peak of a row, which all units get. All units of the cube have to call it.
+#[cube]
+fn peak_of_row<F: Float>(
+    logits: &mut [F],
+    start: usize,
+    columns: usize,
+    #[comptime] lanes: u32,
+) -> Peak {
+    let mut most = f32::new(LOWEST);
+    let mut sum = 0.0f32;
+    let mut place = columns + 0;
+    let mut column = UNIT_POS as usize;
+    while column < columns {
+        let logit = f32::cast_from(logits[start + column]);
+        if logit > most {
+            sum = sum * f32::exp(most - logit) + 1.0f32;
+            most = logit;
+            place = column;
+        } else {
+            sum += f32::exp(logit - most);
+        }
+        column += comptime!(lanes as usize);
+    }
+    // Groups first, and then all groups by every unit: two barriers, whatever the number of units is.
+    let size = comptime!(1usize << lanes.ilog2().div_ceil(2));
+    let groups = comptime!(lanes as usize / size);
+    let mut mosts = Shared::<[f32]>::new_slice(comptime!(lanes as usize));
+    let mut sums = Shared::<[f32]>::new_slice(comptime!(lanes as usize));
+    let mut places = Shared::<[usize]>::new_slice(comptime!(lanes as usize));
+    let unit = UNIT_POS as usize;
+    mosts[unit] = most;
+    sums[unit] = sum;
+    places[unit] = place;
+    sync_cube();
+    if unit < groups {
+        #[unroll]
+        for at in 1..size {
+            let other = unit + at * groups;
+            let one = Peak { most, sum, place };
+            let other = Peak { most: mosts[other], sum: sums[other], place: places[other] };
+            let both = joined_peaks(&one, &other);
+            most = both.most;
+            sum = both.sum;
+            place = both.place;
+        }
+        // Nobody else reads these elements before the barrier.
+        mosts[unit] = most;
+        sums[unit] = sum;
+        places[unit] = place;
+    }
+    sync_cube();
+    most = mosts[0];
+    sum = sums[0];
+    place = places[0];
+    #[unroll]
+    for at in 1..groups {
+        let one = Peak { most, sum, place };
+        let other = Peak { most: mosts[at], sum: sums[at], place: places[at] };
+        let both = joined_peaks(&one, &other);
+        most = both.most;
+        sum = both.sum;
+        place = both.place;
+    }
+    Peak { most, sum, place }
+}
+
+/// A unit without a column has a sum of 0, whatever that is scaled by.
+#[cube]
+fn joined_peaks(one: &Peak, other: &Peak) -> Peak {
+    let most = f32::max(one.most, other.most);
+    let sum = one.sum * f32::exp(one.most - most) + other.sum * f32::exp(other.most - most);
+    let is_other = other.most > one.most || (other.most == one.most && other.place < one.place);
+    Peak { most, sum, place: select(is_other, other.place, one.place) }
 }
 
 /// The sums of losses and hits, `[1]` each; the losses times a factor.
 fn total(losses: CubeTensor, hits: CubeTensor, factor: f32) -> (CubeTensor, CubeTensor) {
-    let rows = losses.shape()[0];
+    let rows = losses.meta.num_elements();
     let (loss, count) = (empty(&losses, [1], DType::F32), empty(&losses, [1], hits.dtype));
-    let units = UNITS.min(limits(&losses.client).units);
+    let lanes = Lanes::most(&losses.client);
+    let kind = element(&hits);
     total_kernel::launch(
-        &losses.client,
-        CubeCount::Static(1, 1, 1),
-        CubeDim::new_1d(units),
-        losses.clone().into_tensor_arg(),
-        hits.clone().into_tensor_arg(),
-        loss.clone().into_tensor_arg(),
-        count.clone().into_tensor_arg(),
-        rows as u32,
+        &loss.client,
+        CubeCount::new_single(),
+        lanes.dim(),
+        losses.into_buffer_arg(),
+        hits.into_buffer_arg(),
+        loss.clone().into_buffer_arg(),
+        count.clone().into_buffer_arg(),
+        rows,
         factor,
-        units,
-        element(&hits),
+        lanes.count,
+        lanes.plane,
+        kind,
     );
     (loss, count)
 }
 
+/// Hits are counted in `f32` as well, which is exact up to 16 million rows.
 #[cube(launch)]
 fn total_kernel<I: Int>(
-    losses: &Tensor<f32>,
-    hits: &Tensor<I>,
-    loss: &mut Tensor<f32>,
-    count: &mut Tensor<I>,
-    rows: u32,
+    losses: &[f32],
+    hits: &[I],
+    loss: &mut [f32],
+    count: &mut [I],
+    rows: usize,
     factor: f32,
-    #[comptime] units: u32,
+    #[comptime] lanes: u32,
+    #[comptime] plane: u32,
     #[define(I)] _type: ElemType,
 ) {
-    let mut sums = Shared::new_slice(units as usize);
-    let mut counts = Shared::new_slice(units as usize);
-    let unit = UNIT_POS_X as usize;
     let mut sum = 0.0f32;
-    let mut found = 0u32;
-    let mut row = UNIT_POS_X;
+    let mut found = 0.0f32;
+    let mut row = UNIT_POS as usize;
     while row < rows {
-        sum += losses[row as usize];
-        found += u32::cast_from(hits[row as usize]);
-        row += units;
+        sum += losses[row];
+        found += f32::cast_from(hits[row]);
+        row += comptime!(lanes as usize);
     }
-    sums[unit] = sum;
-    counts[unit] = found;
-    sync_cube();
-    let mut half = units / 2;
-    while half > 0 {
-        if UNIT_POS_X < half {
-            sums[unit] = sums[unit] + sums[unit + half as usize];
-            counts[unit] = counts[unit] + counts[unit + half as usize];
-        }
-        sync_cube();
-        half /= 2;
-    }
-    if UNIT_POS_X == 0 {
-        loss[0] = sums[0] * factor;
-        count[0] = I::cast_from(counts[0]);
+    let mut scratch = Shared::<[f32]>::new_slice(comptime!(lanes as usize));
+    let sum = sum_of_lanes(sum, &mut scratch, lanes, plane);
+    let found = sum_of_lanes(found, &mut scratch, lanes, plane);
+    if UNIT_POS == 0 {
+        loss[0] = sum * factor;
+        count[0] = I::cast_from(found);
     }
 }

@@ -36,9 +36,7 @@ impl FusedKernels for CubeBackend {
         mask: Option<Mask>,
     ) -> CubeTensor {
         match mask {
-            Some(mask) => {
-                bias::add_bias_dropout_residual(product(x, weight), bias, mask, residual)
-            }
+            Some(mask) => bias::add_bias_dropout_residual(product(x, weight), bias, mask, residual),
             None => Self::linear_residual(x, weight, bias, residual),
         }
     }

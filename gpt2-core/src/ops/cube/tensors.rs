@@ -101,19 +101,7 @@ pub(super) fn cubes(client: &Client, count: usize) -> CubeCount {
     CubeCountSelection::new(client, count as u32).cube_count()
 }
 
-/// What a device has of what kernels need.
-pub(super) struct Limits {
-    /// Units of a cube along one axis, as a power of two.
-    pub units: u32,
-    /// Bytes of the largest buffer that a kernel can be given.
-    pub binding: usize,
-}
-
-pub(super) fn limits(client: &Client) -> Limits {
-    let properties = client.properties();
-    let units = properties.hardware.max_cube_dim.0.min(properties.hardware.max_units_per_cube);
-    Limits {
-        units: 1 << units.max(1).ilog2(),
-        binding: usize::try_from(properties.memory.max_page_size).unwrap_or(usize::MAX),
-    }
+/// Bytes of the largest buffer that a kernel of a device can be given.
+pub(super) fn binding_limit(client: &Client) -> usize {
+    usize::try_from(client.properties().memory.max_page_size).unwrap_or(usize::MAX)
 }
