@@ -9,9 +9,10 @@ use cubecl::prelude::*;
 use super::launch::{addresses, cubes, element, empty, extents};
 use super::matrix;
 use super::matrix::units::MatrixUnits;
+use super::places::{Places, of_row};
 use super::plan::{Needs, Plan, plan, vector_size};
 use super::tile::{
-    Rows, UNSEEN, add_weighted, cached, column, load, merged, no_sums, packed, scores, share, store,
+    UNSEEN, add_weighted, cached, column, load, merged, no_sums, packed, scores, share, store,
 };
 use crate::ops::causal_attention::Heads;
 use crate::ops::cube::mask::{self, Dropout, keep};
@@ -35,7 +36,8 @@ pub(in crate::ops::cube) fn forward(qkv: CubeTensor, heads: Heads) -> (CubeTenso
     let launch = Launch {
         key: qkv.clone(),
         value: qkv.clone(),
-        places: None,
+        places: Places::same(0, seq),
+        cached: false,
         head_dim,
         capacity: seq,
         extents: [rows, seq, width / 3],
@@ -50,12 +52,11 @@ pub(in crate::ops::cube) fn forward(qkv: CubeTensor, heads: Heads) -> (CubeTenso
 /// # Shapes
 /// - qkv: `[rows, seq, 3 embd]`, of which the queries are used
 /// - keys, values: `[rows or more, head, capacity, head_dim]`, contiguous
-/// - places: `[rows, 2]`, first place and number of the new tokens of each row
 pub(super) fn forward_cached(
     qkv: CubeTensor,
     keys: CubeTensor,
     values: CubeTensor,
-    places: CubeTensor,
+    places: Places,
     factor: f32,
 ) -> CubeTensor {
     let [rows, seq, width] = extents(&qkv);
@@ -64,7 +65,8 @@ pub(super) fn forward_cached(
         query: qkv,
         key: keys,
         value: values,
-        places: Some(places),
+        places,
+        cached: true,
         extents: [rows, seq, width / 3],
         head_dim,
         capacity,
@@ -78,7 +80,9 @@ struct Launch {
     query: CubeTensor,
     key: CubeTensor,
     value: CubeTensor,
-    places: Option<CubeTensor>,
+    places: Places,
+    /// Whether keys and values are those of a cache.
+    cached: bool,
     /// Rows, tokens of each and numbers of each of what comes out.
     extents: [usize; 3],
     head_dim: usize,
@@ -88,7 +92,7 @@ struct Launch {
 
 impl Launch {
     fn run(self) -> (CubeTensor, CubeTensor) {
-        let Self { query, key, value, places, extents: [rows, seq, embd], .. } = self;
+        let Self { query, key, value, places, cached, extents: [rows, seq, embd], .. } = self;
         let (heads, client) = (self.heads, query.client.clone());
         let output = empty(&query, [rows, seq, embd], query.dtype);
         let sums = empty(&query, [rows, heads.count, seq], DType::F32);
@@ -107,7 +111,9 @@ impl Launch {
             query.into_buffer_arg(),
             key.into_buffer_arg(),
             value.into_buffer_arg(),
-            places.map(CubeTensor::into_buffer_arg).into(),
+            places.each(),
+            places.past,
+            places.count,
             output.clone().into_buffer_arg(),
             sums.clone().into_buffer_arg(),
             rows,
@@ -116,22 +122,12 @@ impl Launch {
             self.capacity,
             heads.factor,
             heads.mask.map(mask::argument).into(),
+            cached,
             plan,
             types,
         );
         (output, sums)
     }
-}
-
-/// What the queries of a head see.
-#[derive(CubeType, Clone, Copy)]
-struct View {
-    /// Keys before that of the first query.
-    past: usize,
-    /// Queries that are no padding.
-    count: usize,
-    keys: Rows,
-    values: Rows,
 }
 
 /// A cube goes through the keys of some queries of one head, tile after tile (Dao 2023, algorithm 1).
@@ -141,6 +137,8 @@ fn attend<T: Float, C: Float, N: Size>(
     key: &[Vector<C, N>],
     value: &[Vector<C, N>],
     places: ComptimeOption<&[u32]>,
+    past: usize,
+    count: usize,
     output: &mut [Vector<T, N>],
     logarithms: &mut [f32],
     rows: usize,
@@ -149,6 +147,7 @@ fn attend<T: Float, C: Float, N: Size>(
     capacity: usize,
     factor: f32,
     dropout: ComptimeOption<Dropout>,
+    #[comptime] in_cache: bool,
     #[comptime] plan: Plan,
     #[define(T, C)] _types: [ElemType; 2],
 ) {
@@ -166,22 +165,18 @@ fn attend<T: Float, C: Float, N: Size>(
     let (row, head) = (number / heads, number % heads);
     let (x, y) = (UNIT_POS as usize % units_x, UNIT_POS as usize / units_x);
 
-    #[comptime]
-    let view = match &places {
-        ComptimeOption::Some(places) => View {
-            past: places[row * 2] as usize,
-            count: places[row * 2 + 1] as usize,
-            keys: cached(number, capacity, plan),
-            values: cached(number, capacity, plan),
-        },
-        ComptimeOption::None => View {
-            past: 0usize.runtime(),
-            count: seq,
-            keys: packed(row, head, heads, seq, 1usize, plan),
-            values: packed(row, head, heads, seq, 2usize, plan),
-        },
+    // Places before the first query, and queries that are no padding.
+    let (past, count) = of_row(&places, (past, count), row);
+    let keys = if comptime!(in_cache) {
+        cached(number, capacity, plan)
+    } else {
+        packed(row, head, heads, seq, 1usize, plan)
     };
-    let (past, count) = (view.past, view.count);
+    let values = if comptime!(in_cache) {
+        cached(number, capacity, plan)
+    } else {
+        packed(row, head, heads, seq, 2usize, plan)
+    };
     let seen = select(
         first < count,
         past + usize::min(first + comptime!(plan.tile.rows()), count),
@@ -218,8 +213,8 @@ fn attend<T: Float, C: Float, N: Size>(
     for step in 0..seen.div_ceil(columns) {
         let begin = step * columns;
         sync_cube();
-        load::<C, N>(key, &view.keys, begin, seen, 1.0f32, &mut key_tile, true, plan);
-        load::<C, N>(value, &view.values, begin, seen, 1.0f32, &mut value_tile, true, plan);
+        load::<C, N>(key, &keys, begin, seen, 1.0f32, &mut key_tile, true, plan);
+        load::<C, N>(value, &values, begin, seen, 1.0f32, &mut value_tile, true, plan);
         sync_cube();
         let mut found = scores::<N>(&query_tile, &key_tile, x, y, plan);
         if begin + columns > past + first + 1 {

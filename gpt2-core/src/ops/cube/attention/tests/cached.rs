@@ -122,6 +122,15 @@ fn new_tokens_see_what_comes_before_them_in_their_row() {
 }
 
 #[test]
+fn rows_may_all_go_on_at_one_place() {
+    let Some(device) = device() else { return };
+    for seq in [1, 3, 20] {
+        Case { places: &[50..50 + seq, 50..50 + seq], seq, capacity: 70, head_dim: 12 }
+            .check(&device);
+    }
+}
+
+#[test]
 fn a_cache_that_somebody_else_holds_is_left_alone() {
     let Some(device) = device() else { return };
     let before = samples(2 * HEADS * 8 * 4, 6);

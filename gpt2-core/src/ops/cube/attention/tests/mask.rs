@@ -19,7 +19,9 @@ fn elements(to: &mut [f32], first: u32, width: u32, dropout: Dropout) {
 fn a_kernel_has_the_mask_of_the_host_at_places_of_more_than_32_bits() {
     let Some(device) = device() else { return };
     let host = Mask::new(0xfedc_ba98_7654_3210, 0.4);
-    for (first, width) in [(0, 8), (5, 4_000_001), (u32::MAX - 20, 65_537), (u32::MAX - 20, u32::MAX)] {
+    for (first, width) in
+        [(0, 8), (5, 4_000_001), (u32::MAX - 20, 65_537), (u32::MAX - 20, u32::MAX)]
+    {
         let output = tensor(&samples(128, 1), [128], &device);
         let argument = output.clone().into_buffer_arg();
         let cubes = CubeCount::new_1d(2);
