@@ -25,26 +25,7 @@ const NEEDS: Needs = Needs { rows: 1, columns: 2, weights: 1, scores: 1, sums: 1
 /// - qkv: `[batch, seq, 3 embd]`
 /// - results: `[batch, seq, embd]`, `[batch, heads, seq]` of `f32`
 pub(in crate::ops::cube) fn forward(qkv: CubeTensor, heads: Heads) -> (CubeTensor, CubeTensor) {
-    let qkv = into_contiguous(qkv);
-    let [rows, seq, width] = extents(&qkv);
-    let head_dim = width / 3 / heads.count;
-    if rows * seq * width > 0
-        && let Some(plan) = matrix::plan::plan(&qkv, head_dim, matrix::forward::NEEDS)
-    {
-        return matrix::forward::forward::<MatrixUnits>(qkv, heads, plan);
-    }
-    let launch = Launch {
-        key: qkv.clone(),
-        value: qkv.clone(),
-        places: Places::same(0, seq),
-        cached: false,
-        head_dim,
-        capacity: seq,
-        extents: [rows, seq, width / 3],
-        heads,
-        query: qkv,
-    };
-    launch.run()
+    Attention::packed(into_contiguous(qkv), heads).run()
 }
 
 /// Attention of new tokens to what a cache holds; 0 for padding.
@@ -61,7 +42,7 @@ pub(super) fn forward_cached(
 ) -> CubeTensor {
     let [rows, seq, width] = extents(&qkv);
     let [_, count, capacity, head_dim] = extents(&keys);
-    let launch = Launch {
+    let asked = Attention {
         query: qkv,
         key: keys,
         value: values,
@@ -72,62 +53,95 @@ pub(super) fn forward_cached(
         capacity,
         heads: Heads { count, factor, mask: None },
     };
-    launch.run().0
+    asked.run().0
 }
 
-/// What the kernel is launched with.
-struct Launch {
-    query: CubeTensor,
-    key: CubeTensor,
-    value: CubeTensor,
-    places: Places,
-    /// Whether keys and values are those of a cache.
-    cached: bool,
+/// What is attended from and to.
+pub(super) struct Attention {
+    pub query: CubeTensor,
+    pub key: CubeTensor,
+    pub value: CubeTensor,
+    pub places: Places,
+    /// Whether keys and values are those of a cache, which has room for so many.
+    pub cached: bool,
+    pub capacity: usize,
     /// Rows, tokens of each and numbers of each of what comes out.
-    extents: [usize; 3],
-    head_dim: usize,
-    capacity: usize,
-    heads: Heads,
+    pub extents: [usize; 3],
+    pub head_dim: usize,
+    pub heads: Heads,
 }
 
-impl Launch {
-    fn run(self) -> (CubeTensor, CubeTensor) {
-        let Self { query, key, value, places, cached, extents: [rows, seq, embd], .. } = self;
-        let (heads, client) = (self.heads, query.client.clone());
-        let output = empty(&query, [rows, seq, embd], query.dtype);
-        let sums = empty(&query, [rows, heads.count, seq], DType::F32);
-        if rows * seq * embd == 0 {
-            return (output, sums);
+impl Attention {
+    /// All in one, contiguous: `[batch, seq, 3 embd]`.
+    pub fn packed(qkv: CubeTensor, heads: Heads) -> Self {
+        let [rows, seq, width] = extents(&qkv);
+        Self {
+            key: qkv.clone(),
+            value: qkv.clone(),
+            places: Places::same(0, seq),
+            cached: false,
+            capacity: seq,
+            extents: [rows, seq, width / 3],
+            head_dim: width / 3 / heads.count,
+            heads,
+            query: qkv,
         }
-        let plan = plan(&client, self.head_dim, seq, NEEDS);
-        let tiles = rows * heads.count * seq.div_ceil(plan.tile.rows());
-        let types = [element(query.dtype), element(key.dtype)];
-        attend::launch(
-            &client,
-            cubes(&client, tiles),
-            CubeDim::new_1d(plan.tile.units() as u32),
-            addresses([&query, &key, &value]),
-            vector_size(self.head_dim),
-            query.into_buffer_arg(),
-            key.into_buffer_arg(),
-            value.into_buffer_arg(),
-            places.each(),
-            places.past,
-            places.count,
-            output.clone().into_buffer_arg(),
-            sums.clone().into_buffer_arg(),
-            rows,
-            heads.count,
-            seq,
-            self.capacity,
-            heads.factor,
-            heads.mask.map(mask::argument).into(),
-            cached,
-            plan,
-            types,
-        );
+    }
+
+    /// Room for output and logarithms.
+    pub fn results(&self) -> (CubeTensor, CubeTensor) {
+        let [rows, seq, _] = self.extents;
+        let output = empty(&self.query, self.extents, self.query.dtype);
+        let sums = empty(&self.query, [rows, self.heads.count, seq], DType::F32);
         (output, sums)
     }
+
+    fn run(self) -> (CubeTensor, CubeTensor) {
+        if self.extents.contains(&0) {
+            return self.results();
+        }
+        let on_units = matrix::plan::plan(&self.query, self.head_dim, matrix::forward::NEEDS);
+        match on_units {
+            Some(plan) if self.key.dtype == self.query.dtype => {
+                matrix::forward::launch::<MatrixUnits>(self, plan)
+            }
+            _ => launch(self),
+        }
+    }
+}
+
+fn launch(asked: Attention) -> (CubeTensor, CubeTensor) {
+    let (output, sums) = asked.results();
+    let Attention { query, key, value, places, heads, extents: [rows, seq, _], .. } = asked;
+    let client = query.client.clone();
+    let plan = plan(&client, asked.head_dim, seq, NEEDS);
+    let tiles = rows * heads.count * seq.div_ceil(plan.tile.rows());
+    let types = [element(query.dtype), element(key.dtype)];
+    attend::launch(
+        &client,
+        cubes(&client, tiles),
+        CubeDim::new_1d(plan.tile.units() as u32),
+        addresses([&query, &key, &value]),
+        vector_size(asked.head_dim),
+        query.into_buffer_arg(),
+        key.into_buffer_arg(),
+        value.into_buffer_arg(),
+        places.each(),
+        places.past,
+        places.count,
+        output.clone().into_buffer_arg(),
+        sums.clone().into_buffer_arg(),
+        rows,
+        heads.count,
+        seq,
+        asked.capacity,
+        heads.factor,
+        heads.mask.map(mask::argument).into(),
+        asked.cached,
+        plan,
+        types,
+    );
+    (output, sums)
 }
 
 /// A cube goes through the keys of some queries of one head, tile after tile (Dao 2023, algorithm 1).

@@ -4,7 +4,8 @@ use super::reference::Texts;
 use super::{assert_near, device, samples, tensor, values};
 use crate::ops::causal_attention::Heads;
 use crate::ops::cube::attention::backward::Problem;
-use crate::ops::cube::attention::matrix::forward::forward;
+use crate::ops::cube::attention::forward::Attention;
+use crate::ops::cube::attention::matrix::forward::launch;
 use crate::ops::cube::attention::matrix::plan::Plan;
 use crate::ops::cube::attention::matrix::written_out::WrittenOut;
 use crate::ops::cube::attention::matrix::{keys, queries};
@@ -18,7 +19,7 @@ fn check(seq: usize, plan: Plan, mask: Option<Mask>) {
     let embd = texts.embd();
     let numbers = samples(2 * seq * 3 * embd, 1);
     let qkv = tensor(&numbers, [2, seq, 3 * embd], &device);
-    let (output, sums) = forward::<WrittenOut>(qkv.clone(), heads, plan);
+    let (output, sums) = launch::<WrittenOut>(Attention::packed(qkv.clone(), heads), plan);
     let (expected, logarithms) = texts.forward(&numbers);
     assert_near(&values(output.clone()), &expected, 1e-5, &what);
     assert_near(&values(sums.clone()), &logarithms, 1e-5, &what);
