@@ -40,20 +40,7 @@ pub(super) fn forward_cached(
     places: Places,
     factor: f32,
 ) -> CubeTensor {
-    let [rows, seq, width] = extents(&qkv);
-    let [_, count, capacity, head_dim] = extents(&keys);
-    let asked = Attention {
-        query: qkv,
-        key: keys,
-        value: values,
-        places,
-        cached: true,
-        extents: [rows, seq, width / 3],
-        head_dim,
-        capacity,
-        heads: Heads { count, factor, mask: None },
-    };
-    asked.run().0
+    Attention::cached(qkv, keys, values, places, factor).run().0
 }
 
 /// What is attended from and to.
@@ -85,6 +72,29 @@ impl Attention {
             head_dim: width / 3 / heads.count,
             heads,
             query: qkv,
+        }
+    }
+
+    /// Queries of one tensor, keys and values of a cache.
+    pub fn cached(
+        qkv: CubeTensor,
+        keys: CubeTensor,
+        values: CubeTensor,
+        places: Places,
+        factor: f32,
+    ) -> Self {
+        let [rows, seq, width] = extents(&qkv);
+        let [_, count, capacity, head_dim] = extents(&keys);
+        Self {
+            query: qkv,
+            key: keys,
+            value: values,
+            places,
+            cached: true,
+            capacity,
+            extents: [rows, seq, width / 3],
+            head_dim,
+            heads: Heads { count, factor, mask: None },
         }
     }
 

@@ -8,19 +8,19 @@ use super::reference::{add, dot, softmax};
 use super::{assert_near, device, samples, tensor, values};
 use crate::ops::cube::attention::{attend, move_rows};
 
-const HEADS: usize = 2;
-const FACTOR: f32 = 0.4;
+pub const HEADS: usize = 2;
+pub const FACTOR: f32 = 0.4;
 
 /// Rows of a cache and new tokens for some of them.
-struct Case<'a> {
-    places: &'a [Range<usize>],
-    seq: usize,
-    capacity: usize,
-    head_dim: usize,
+pub struct Case<'a> {
+    pub places: &'a [Range<usize>],
+    pub seq: usize,
+    pub capacity: usize,
+    pub head_dim: usize,
 }
 
 impl Case<'_> {
-    fn embd(&self) -> usize {
+    pub fn embd(&self) -> usize {
         HEADS * self.head_dim
     }
 
@@ -54,7 +54,7 @@ impl Case<'_> {
         &qkv[first..first + self.head_dim]
     }
 
-    fn expected(&self, qkv: &[f32], keys: &[f32], values: &[f32]) -> Vec<f64> {
+    pub fn expected(&self, qkv: &[f32], keys: &[f32], values: &[f32]) -> Vec<f64> {
         let wide = |numbers: &[f32]| numbers.iter().map(|&n| f64::from(n)).collect::<Vec<_>>();
         let mut output = vec![0.0; self.places.len() * self.seq * self.embd()];
         for (row, places) in self.places.iter().enumerate() {
