@@ -9,7 +9,8 @@ use cubecl::prelude::*;
 
 use super::decode::decode;
 use super::forward::forward_cached;
-use super::launch::{addresses, cubes, element, empty, extents, own, pairs};
+use super::launch::{addresses, cubes, element, empty, extents, own};
+use super::places::{Places, of_row};
 use super::plan::vector_size;
 
 /// New tokens of a row up to which each goes through the cache by itself.
@@ -38,8 +39,10 @@ pub(in crate::ops::cube) fn attend(
         return (empty(&qkv, [rows, seq, width / 3], qkv.dtype), keys, values);
     }
     let seen = places.iter().map(|places| places.end).max().unwrap_or(0);
-    let places = pairs(&qkv, places.iter().map(|places| [places.start, places.len()]));
-    write(&qkv, &keys, &values, &places);
+    let places = Places::new(&qkv, places);
+    if seq > 1 {
+        write(&qkv, &keys, &values, places.clone());
+    }
     let (all_keys, all_values) = (keys.clone(), values.clone());
     let output = if seq <= FEW {
         decode(qkv, all_keys, all_values, places, seen, factor)
@@ -50,7 +53,7 @@ pub(in crate::ops::cube) fn attend(
 }
 
 /// Writes the keys and values of `qkv` into their places.
-fn write(qkv: &CubeTensor, keys: &CubeTensor, values: &CubeTensor, places: &CubeTensor) {
+fn write(qkv: &CubeTensor, keys: &CubeTensor, values: &CubeTensor, places: Places) {
     let [rows, seq, _] = extents(qkv);
     let [_, heads, capacity, head_dim] = extents(keys);
     let size = vector_size(head_dim);
@@ -62,7 +65,10 @@ fn write(qkv: &CubeTensor, keys: &CubeTensor, values: &CubeTensor, places: &Cube
         addresses([qkv, keys]),
         size,
         qkv.clone().into_buffer_arg(),
-        places.clone().into_buffer_arg(),
+        places.each(),
+        places.past,
+        places.count,
+        rows,
         keys.clone().into_buffer_arg(),
         values.clone().into_buffer_arg(),
         heads,
@@ -77,7 +83,10 @@ fn write(qkv: &CubeTensor, keys: &CubeTensor, values: &CubeTensor, places: &Cube
 #[cube(launch, address_type = "dynamic")]
 fn write_new<T: Float, C: Float, N: Size>(
     qkv: &[Vector<T, N>],
-    places: &[u32],
+    places: ComptimeOption<&[u32]>,
+    past: usize,
+    count: usize,
+    rows: usize,
     keys: &mut [Vector<C, N>],
     values: &mut [Vector<C, N>],
     heads: usize,
@@ -89,11 +98,12 @@ fn write_new<T: Float, C: Float, N: Size>(
     let embd = heads * vectors;
     let (token, column) = (ABSOLUTE_POS / embd, ABSOLUTE_POS % embd);
     let (row, at) = (token / seq, token % seq);
-    if row * 2 >= places.len() {
+    if row >= rows {
         terminate!();
     }
-    if at < places[row * 2 + 1] as usize {
-        let place = places[row * 2] as usize + at;
+    let (past, count) = of_row(&places, (past, count), row);
+    if at < count {
+        let place = past + at;
         let (head, lane) = (column / vectors, column % vectors);
         let to = ((row * heads + head) * capacity + place) * vectors + lane;
         keys[to] = Vector::cast_from(qkv[(token * 3 + 1) * embd + column]);

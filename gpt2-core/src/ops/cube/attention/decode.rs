@@ -9,6 +9,7 @@ use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::launch::{addresses, cubes, element, empty, extents};
+use super::places::{Places, of_row};
 use super::plan::vector_size;
 use super::tile::{UNSEEN, add_product};
 
@@ -26,17 +27,18 @@ const MULTIPROCESSORS: usize = 48;
 /// Products in shared memory at a time.
 const PRODUCTS: usize = 1152;
 
-/// What each new token makes of what it sees; 0 for padding.
+/// What each new token makes of what it sees; 0 for padding. No place is after `seen`.
+///
+/// Where there is one new token for each row, its key and value are written into the cache on the way.
 ///
 /// # Shapes
-/// - qkv: `[rows, seq, 3 embd]`, of which the queries are used
+/// - qkv: `[rows, seq, 3 embd]`
 /// - keys, values: `[rows or more, head, capacity, head_dim]`, contiguous
-/// - places: `[rows, 2]`, first place and number of the new tokens of each row; none of them is after `seen`
 pub(super) fn decode(
     qkv: CubeTensor,
     keys: CubeTensor,
     values: CubeTensor,
-    places: CubeTensor,
+    places: Places,
     seen: usize,
     factor: f32,
 ) -> CubeTensor {
@@ -54,7 +56,7 @@ pub(super) fn decode(
     let vectors = head_dim / size;
     let block = (PRODUCTS / (vectors | 1)).max(1);
     let block = 1 << block.min(UNITS).ilog2();
-    let plan = Plan { vectors, block, whole };
+    let plan = Plan { vectors, block, whole, writes: seq == 1 };
     let types = [element(qkv.dtype), element(keys.dtype), element(sums.dtype)];
     attend_part::launch(
         &client,
@@ -65,7 +67,9 @@ pub(super) fn decode(
         qkv.into_buffer_arg(),
         keys.into_buffer_arg(),
         values.into_buffer_arg(),
-        places.into_buffer_arg(),
+        places.each(),
+        places.past,
+        places.count,
         sums.clone().into_buffer_arg(),
         states.clone().into_buffer_arg(),
         queries,
@@ -120,6 +124,8 @@ struct Plan {
     block: usize,
     /// Whether a cube has all keys of its query.
     whole: bool,
+    /// Whether the query's own key and value are yet to be written.
+    writes: bool,
 }
 
 impl Plan {
@@ -134,9 +140,11 @@ impl Plan {
 #[cube(launch, address_type = "dynamic")]
 fn attend_part<T: Float, C: Float, O: Float, N: Size>(
     qkv: &[Vector<T, N>],
-    keys: &[Vector<C, N>],
-    values: &[Vector<C, N>],
-    places: &[u32],
+    keys: &mut [Vector<C, N>],
+    values: &mut [Vector<C, N>],
+    places: ComptimeOption<&[u32]>,
+    past: usize,
+    count: usize,
     sums: &mut [Vector<O, N>],
     states: &mut [f32],
     queries: usize,
@@ -157,7 +165,7 @@ fn attend_part<T: Float, C: Float, O: Float, N: Size>(
     let query = CUBE_POS / parts;
     let (token, head) = (query / heads, query % heads);
     let (row, at) = (token / seq, token % seq);
-    let (past, count) = (places[row * 2] as usize, places[row * 2 + 1] as usize);
+    let (past, count) = of_row(&places, (past, count), row);
     let seen = select(at < count, past + at + 1, 0usize);
     let begin = usize::min(CUBE_POS % parts * part, seen);
     let length = usize::min(part, seen - begin);
@@ -170,8 +178,18 @@ fn attend_part<T: Float, C: Float, O: Float, N: Size>(
         let from = (token * 3 * heads + head) * vectors + unit;
         asked[unit] = Vector::<f32, N>::cast_from(qkv[from]) * Vector::new(factor);
     }
+    if comptime!(plan.writes) {
+        // The cube that has the last key is the only one that reads it.
+        if unit < vectors && length > 0 && begin + length == seen {
+            let from = ((token * 3 + 1) * heads + head) * vectors + unit;
+            let to = first + (length - 1) * vectors + unit;
+            keys[to] = Vector::cast_from(qkv[from]);
+            values[to] = Vector::cast_from(qkv[from + heads * vectors]);
+        }
+        sync_storage();
+    }
     sync_cube();
-    score::<C, N>(keys, first, length, &asked, &mut scores, plan);
+    score::<C, N>(&*keys, first, length, &asked, &mut scores, plan);
 
     let mut high = UNSEEN.runtime();
     for key in range_stepped(unit, length, UNITS) {
@@ -191,7 +209,7 @@ fn attend_part<T: Float, C: Float, O: Float, N: Size>(
     }
     let share =
         if comptime!(plan.whole) { 1.0f32 / f32::max(total, 1e-30f32) } else { 1.0f32.runtime() };
-    weigh::<C, O, N>(values, first, length, share, &scores, sums, CUBE_POS * vectors, plan);
+    weigh::<C, O, N>(&*values, first, length, share, &scores, sums, CUBE_POS * vectors, plan);
 }
 
 /// The query's products with the keys, block after block: each unit multiplies vectors, then adds up the products of a

@@ -9,9 +9,10 @@ use cubecl::prelude::*;
 use super::launch::{addresses, cubes, element, empty, extents};
 use super::matrix;
 use super::matrix::units::MatrixUnits;
+use super::places::{Places, of_row};
 use super::plan::{Needs, Plan, plan, vector_size};
 use super::tile::{
-    Rows, UNSEEN, add_weighted, cached, column, load, merged, no_sums, packed, scores, share, store,
+    UNSEEN, add_weighted, cached, column, load, merged, no_sums, packed, scores, share, store,
 };
 use crate::ops::causal_attention::Heads;
 use crate::ops::cube::mask::{self, Dropout, keep};
@@ -24,25 +25,7 @@ const NEEDS: Needs = Needs { rows: 1, columns: 2, weights: 1, scores: 1, sums: 1
 /// - qkv: `[batch, seq, 3 embd]`
 /// - results: `[batch, seq, embd]`, `[batch, heads, seq]` of `f32`
 pub(in crate::ops::cube) fn forward(qkv: CubeTensor, heads: Heads) -> (CubeTensor, CubeTensor) {
-    let qkv = into_contiguous(qkv);
-    let [rows, seq, width] = extents(&qkv);
-    let head_dim = width / 3 / heads.count;
-    if rows * seq * width > 0
-        && let Some(plan) = matrix::plan::plan(&qkv, head_dim, matrix::forward::NEEDS)
-    {
-        return matrix::forward::forward::<MatrixUnits>(qkv, heads, plan);
-    }
-    let launch = Launch {
-        key: qkv.clone(),
-        value: qkv.clone(),
-        places: None,
-        head_dim,
-        capacity: seq,
-        extents: [rows, seq, width / 3],
-        heads,
-        query: qkv,
-    };
-    launch.run()
+    Attention::packed(into_contiguous(qkv), heads).run()
 }
 
 /// Attention of new tokens to what a cache holds; 0 for padding.
@@ -50,88 +33,125 @@ pub(in crate::ops::cube) fn forward(qkv: CubeTensor, heads: Heads) -> (CubeTenso
 /// # Shapes
 /// - qkv: `[rows, seq, 3 embd]`, of which the queries are used
 /// - keys, values: `[rows or more, head, capacity, head_dim]`, contiguous
-/// - places: `[rows, 2]`, first place and number of the new tokens of each row
 pub(super) fn forward_cached(
     qkv: CubeTensor,
     keys: CubeTensor,
     values: CubeTensor,
-    places: CubeTensor,
+    places: Places,
     factor: f32,
 ) -> CubeTensor {
-    let [rows, seq, width] = extents(&qkv);
-    let [_, count, capacity, head_dim] = extents(&keys);
-    let launch = Launch {
-        query: qkv,
-        key: keys,
-        value: values,
-        places: Some(places),
-        extents: [rows, seq, width / 3],
-        head_dim,
-        capacity,
-        heads: Heads { count, factor, mask: None },
-    };
-    launch.run().0
+    Attention::cached(qkv, keys, values, places, factor).run().0
 }
 
-/// What the kernel is launched with.
-struct Launch {
-    query: CubeTensor,
-    key: CubeTensor,
-    value: CubeTensor,
-    places: Option<CubeTensor>,
+/// What is attended from and to.
+pub(super) struct Attention {
+    pub query: CubeTensor,
+    pub key: CubeTensor,
+    pub value: CubeTensor,
+    pub places: Places,
+    /// Whether keys and values are those of a cache, which has room for so many.
+    pub cached: bool,
+    pub capacity: usize,
     /// Rows, tokens of each and numbers of each of what comes out.
-    extents: [usize; 3],
-    head_dim: usize,
-    capacity: usize,
-    heads: Heads,
+    pub extents: [usize; 3],
+    pub head_dim: usize,
+    pub heads: Heads,
 }
 
-impl Launch {
-    fn run(self) -> (CubeTensor, CubeTensor) {
-        let Self { query, key, value, places, extents: [rows, seq, embd], .. } = self;
-        let (heads, client) = (self.heads, query.client.clone());
-        let output = empty(&query, [rows, seq, embd], query.dtype);
-        let sums = empty(&query, [rows, heads.count, seq], DType::F32);
-        if rows * seq * embd == 0 {
-            return (output, sums);
+impl Attention {
+    /// All in one, contiguous: `[batch, seq, 3 embd]`.
+    pub fn packed(qkv: CubeTensor, heads: Heads) -> Self {
+        let [rows, seq, width] = extents(&qkv);
+        Self {
+            key: qkv.clone(),
+            value: qkv.clone(),
+            places: Places::same(0, seq),
+            cached: false,
+            capacity: seq,
+            extents: [rows, seq, width / 3],
+            head_dim: width / 3 / heads.count,
+            heads,
+            query: qkv,
         }
-        let plan = plan(&client, self.head_dim, seq, NEEDS);
-        let tiles = rows * heads.count * seq.div_ceil(plan.tile.rows());
-        let types = [element(query.dtype), element(key.dtype)];
-        attend::launch(
-            &client,
-            cubes(&client, tiles),
-            CubeDim::new_1d(plan.tile.units() as u32),
-            addresses([&query, &key, &value]),
-            vector_size(self.head_dim),
-            query.into_buffer_arg(),
-            key.into_buffer_arg(),
-            value.into_buffer_arg(),
-            places.map(CubeTensor::into_buffer_arg).into(),
-            output.clone().into_buffer_arg(),
-            sums.clone().into_buffer_arg(),
-            rows,
-            heads.count,
-            seq,
-            self.capacity,
-            heads.factor,
-            heads.mask.map(mask::argument).into(),
-            plan,
-            types,
-        );
+    }
+
+    /// Queries of one tensor, keys and values of a cache.
+    pub fn cached(
+        qkv: CubeTensor,
+        keys: CubeTensor,
+        values: CubeTensor,
+        places: Places,
+        factor: f32,
+    ) -> Self {
+        let [rows, seq, width] = extents(&qkv);
+        let [_, count, capacity, head_dim] = extents(&keys);
+        Self {
+            query: qkv,
+            key: keys,
+            value: values,
+            places,
+            cached: true,
+            capacity,
+            extents: [rows, seq, width / 3],
+            head_dim,
+            heads: Heads { count, factor, mask: None },
+        }
+    }
+
+    /// Room for output and logarithms.
+    pub fn results(&self) -> (CubeTensor, CubeTensor) {
+        let [rows, seq, _] = self.extents;
+        let output = empty(&self.query, self.extents, self.query.dtype);
+        let sums = empty(&self.query, [rows, self.heads.count, seq], DType::F32);
         (output, sums)
+    }
+
+    fn run(self) -> (CubeTensor, CubeTensor) {
+        if self.extents.contains(&0) {
+            return self.results();
+        }
+        let on_units = matrix::plan::plan(&self.query, self.head_dim, matrix::forward::NEEDS);
+        match on_units {
+            Some(plan) if self.key.dtype == self.query.dtype => {
+                matrix::forward::launch::<MatrixUnits>(self, plan)
+            }
+            _ => launch(self),
+        }
     }
 }
 
-/// What the queries of a head see.
-#[derive(CubeType, Clone, Copy)]
-struct View {
-    /// Keys before that of the first query.
-    past: usize,
-    /// Queries that are no padding.
-    count: usize,
-    keys: Rows,
-    values: Rows,
+fn launch(asked: Attention) -> (CubeTensor, CubeTensor) {
+    let (output, sums) = asked.results();
+    let Attention { query, key, value, places, heads, extents: [rows, seq, _], .. } = asked;
+    let client = query.client.clone();
+    let plan = plan(&client, asked.head_dim, seq, NEEDS);
+    let tiles = rows * heads.count * seq.div_ceil(plan.tile.rows());
+    let types = [element(query.dtype), element(key.dtype)];
+    attend::launch(
+        &client,
+        cubes(&client, tiles),
+        CubeDim::new_1d(plan.tile.units() as u32),
+        addresses([&query, &key, &value]),
+        vector_size(asked.head_dim),
+        query.into_buffer_arg(),
+        key.into_buffer_arg(),
+        value.into_buffer_arg(),
+        places.each(),
+        places.past,
+        places.count,
+        output.clone().into_buffer_arg(),
+        sums.clone().into_buffer_arg(),
+        rows,
+        heads.count,
+        seq,
+        asked.capacity,
+        heads.factor,
+        heads.mask.map(mask::argument).into(),
+        asked.cached,
+        plan,
+        types,
+    );
+    (output, sums)
 }
 
 /// A cube goes through the keys of some queries of one head, tile after tile (Dao 2023, algorithm 1).
@@ -141,6 +161,8 @@ fn attend<T: Float, C: Float, N: Size>(
     key: &[Vector<C, N>],
     value: &[Vector<C, N>],
     places: ComptimeOption<&[u32]>,
+    past: usize,
+    count: usize,
     output: &mut [Vector<T, N>],
     logarithms: &mut [f32],
     rows: usize,
@@ -149,6 +171,7 @@ fn attend<T: Float, C: Float, N: Size>(
     capacity: usize,
     factor: f32,
     dropout: ComptimeOption<Dropout>,
+    #[comptime] in_cache: bool,
     #[comptime] plan: Plan,
     #[define(T, C)] _types: [ElemType; 2],
 ) {
@@ -166,22 +189,18 @@ fn attend<T: Float, C: Float, N: Size>(
     let (row, head) = (number / heads, number % heads);
     let (x, y) = (UNIT_POS as usize % units_x, UNIT_POS as usize / units_x);
 
-    #[comptime]
-    let view = match &places {
-        ComptimeOption::Some(places) => View {
-            past: places[row * 2] as usize,
-            count: places[row * 2 + 1] as usize,
-            keys: cached(number, capacity, plan),
-            values: cached(number, capacity, plan),
-        },
-        ComptimeOption::None => View {
-            past: 0usize.runtime(),
-            count: seq,
-            keys: packed(row, head, heads, seq, 1usize, plan),
-            values: packed(row, head, heads, seq, 2usize, plan),
-        },
+    // Places before the first query, and queries that are no padding.
+    let (past, count) = of_row(&places, (past, count), row);
+    let keys = if comptime!(in_cache) {
+        cached(number, capacity, plan)
+    } else {
+        packed(row, head, heads, seq, 1usize, plan)
     };
-    let (past, count) = (view.past, view.count);
+    let values = if comptime!(in_cache) {
+        cached(number, capacity, plan)
+    } else {
+        packed(row, head, heads, seq, 2usize, plan)
+    };
     let seen = select(
         first < count,
         past + usize::min(first + comptime!(plan.tile.rows()), count),
@@ -218,8 +237,8 @@ fn attend<T: Float, C: Float, N: Size>(
     for step in 0..seen.div_ceil(columns) {
         let begin = step * columns;
         sync_cube();
-        load::<C, N>(key, &view.keys, begin, seen, 1.0f32, &mut key_tile, true, plan);
-        load::<C, N>(value, &view.values, begin, seen, 1.0f32, &mut value_tile, true, plan);
+        load::<C, N>(key, &keys, begin, seen, 1.0f32, &mut key_tile, true, plan);
+        load::<C, N>(value, &values, begin, seen, 1.0f32, &mut value_tile, true, plan);
         sync_cube();
         let mut found = scores::<N>(&query_tile, &key_tile, x, y, plan);
         if begin + columns > past + first + 1 {

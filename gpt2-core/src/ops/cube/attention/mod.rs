@@ -6,6 +6,7 @@ mod decode;
 mod forward;
 mod launch;
 mod matrix;
+mod places;
 mod plan;
 mod rows;
 #[cfg(test)]

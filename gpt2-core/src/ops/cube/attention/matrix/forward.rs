@@ -1,42 +1,48 @@
 //! Output and logarithms.
 
-use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::plan::{Needs, Plan};
-use super::tile::{add_weighted, column, load, multiply, place, rows, store};
+use super::tile::{add_weighted, cached, column, load, multiply, place, rows, store};
 use super::units::{PIECE, Products};
-use crate::ops::causal_attention::Heads;
-use crate::ops::cube::attention::launch::{addresses, cubes, element, empty, extents};
+use crate::ops::cube::attention::forward::Attention;
+use crate::ops::cube::attention::launch::{addresses, cubes, element};
+use crate::ops::cube::attention::places::of_row;
 use crate::ops::cube::attention::tile::UNSEEN;
 use crate::ops::cube::mask::{self, Dropout, keep};
 
 pub const NEEDS: Needs = Needs { rows: 1, columns: 2, weights: 1, scores: 1 };
 
-/// As [`forward`](crate::ops::cube::attention::forward), by a plan.
-pub fn forward<P: Products>(qkv: CubeTensor, heads: Heads, plan: Plan) -> (CubeTensor, CubeTensor) {
-    let [batch, seq, width] = extents(&qkv);
-    let output = empty(&qkv, [batch, seq, width / 3], qkv.dtype);
-    let sums = empty(&qkv, [batch, heads.count, seq], DType::F32);
-    let client = qkv.client.clone();
-    let tiles = batch * heads.count * seq.div_ceil(plan.rows());
-    let kind = element(qkv.dtype);
+/// Output and logarithms; keys and values are of the queries' type.
+pub fn launch<P: Products>(asked: Attention, plan: Plan) -> (CubeTensor, CubeTensor) {
+    let (output, sums) = asked.results();
+    let Attention { query, key, value, places, heads, extents: [rows, seq, _], .. } = asked;
+    let client = query.client.clone();
+    let tiles = rows * heads.count * seq.div_ceil(plan.rows());
+    let kind = element(query.dtype);
     attend::launch::<P>(
         &client,
         cubes(&client, tiles),
         CubeDim::new_1d(plan.units() as u32),
-        addresses([&qkv]),
+        addresses([&query, &key, &value]),
         plan.size,
-        qkv.into_buffer_arg(),
+        query.into_buffer_arg(),
+        key.into_buffer_arg(),
+        value.into_buffer_arg(),
+        places.each(),
+        places.past,
+        places.count,
         output.clone().into_buffer_arg(),
         sums.clone().into_buffer_arg(),
-        batch,
+        rows,
         heads.count,
         seq,
+        asked.capacity,
         heads.factor,
         heads.mask.map(mask::argument).into(),
+        asked.cached,
         plan,
         kind,
     );
@@ -46,14 +52,21 @@ pub fn forward<P: Products>(qkv: CubeTensor, heads: Heads, plan: Plan) -> (CubeT
 /// A cube goes through the keys of some queries of one head, tile after tile (Dao 2023, algorithm 1).
 #[cube(launch, address_type = "dynamic")]
 fn attend<T: Float, N: Size, P: Products>(
-    qkv: &[Vector<T, N>],
+    query: &[Vector<T, N>],
+    key: &[Vector<T, N>],
+    value: &[Vector<T, N>],
+    places: ComptimeOption<&[u32]>,
+    past: usize,
+    count: usize,
     output: &mut [Vector<T, N>],
     logarithms: &mut [f32],
     batch: usize,
     heads: usize,
     seq: usize,
+    capacity: usize,
     factor: f32,
     dropout: ComptimeOption<Dropout>,
+    #[comptime] in_cache: bool,
     #[comptime] plan: Plan,
     #[define(T)] _type: ElemType,
 ) {
@@ -69,11 +82,21 @@ fn attend<T: Float, N: Size, P: Products>(
     let number = CUBE_POS % (batch * heads);
     let (row, head) = (number / heads, number % heads);
     let queries = rows(row, head, heads, seq, 0usize, 3usize, plan);
-    let keys = rows(row, head, heads, seq, 1usize, 3usize, plan);
-    let values = rows(row, head, heads, seq, 2usize, 3usize, plan);
+    let keys = if comptime!(in_cache) {
+        cached(number, capacity, plan)
+    } else {
+        rows(row, head, heads, seq, 1usize, 3usize, plan)
+    };
+    let values = if comptime!(in_cache) {
+        cached(number, capacity, plan)
+    } else {
+        rows(row, head, heads, seq, 2usize, 3usize, plan)
+    };
     let outputs = rows(row, head, heads, seq, 0usize, 1usize, plan);
     let own = place();
-    let query = first + own.row;
+    // Places before the first query, and queries that are no padding.
+    let (past, count) = of_row(&places, (past, count), row);
+    let at = first + own.row;
 
     let size = comptime!(plan.rows() * plan.stride() / plan.size);
     let mut query_tile = Shared::<[Vector<T, N>]>::new_aligned_slice(size, 32usize);
@@ -94,13 +117,22 @@ fn attend<T: Float, N: Size, P: Products>(
     }
     let mut highest = UNSEEN.runtime();
     let mut total = 0.0f32;
-    load::<T, N>(qkv, &queries, first, seq, &mut query_tile, comptime!(plan.rows()), plan);
-    let seen = usize::min(first + comptime!(plan.rows()), seq);
+    load::<T, N>(
+        query,
+        &queries,
+        first,
+        usize::max(count, 1),
+        &mut query_tile,
+        comptime!(plan.rows()),
+        plan,
+    );
+    let last = usize::min(first + comptime!(plan.rows()), count);
+    let seen = select(first < count, past + last, 0usize);
     for step in 0..seen.div_ceil(columns) {
         let begin = step * columns;
         sync_cube();
-        load::<T, N>(qkv, &keys, begin, seq, &mut key_tile, columns, plan);
-        load::<T, N>(qkv, &values, begin, seq, &mut value_tile, columns, plan);
+        load::<T, N>(key, &keys, begin, seen, &mut key_tile, columns, plan);
+        load::<T, N>(value, &values, begin, seen, &mut value_tile, columns, plan);
         sync_cube();
         multiply::<T, N, P>(&query_tile, &key_tile, &mut scores, own.plane, plan);
         sync_plane();
@@ -112,7 +144,7 @@ fn attend<T: Float, N: Size, P: Products>(
             let read = scores[own.row * stride + four * 2 + own.half];
             #[unroll]
             for i in 0..4usize {
-                let sees = begin + column(own.half, four, i) <= query;
+                let sees = begin + column(own.half, four, i) <= past + at;
                 let score = select(sees, read.extract(i) * factor, UNSEEN);
                 high = f32::max(high, score);
                 found[comptime!(four * 4 + i)] = score;
@@ -135,15 +167,16 @@ fn attend<T: Float, N: Size, P: Products>(
                 let kept = match &dropout {
                     ComptimeOption::Some(dropout) => {
                         let key = begin + column(own.half, four, i);
-                        let at = mask::place((number * seq + query) as u32, seq as u32, key as u32);
-                        p * keep(dropout, &at)
+                        let element =
+                            mask::place((number * seq + at) as u32, seq as u32, key as u32);
+                        p * keep(dropout, &element)
                     }
                     ComptimeOption::None => p,
                 };
                 weight.insert(i, kept);
             }
-            let at = own.row * comptime!(plan.weights_stride() / 4) + four * 2 + own.half;
-            weights[at] = Vector::cast_from(weight);
+            let to = own.row * comptime!(plan.weights_stride() / 4) + four * 2 + own.half;
+            weights[to] = Vector::cast_from(weight);
         }
         sync_plane();
 
@@ -162,12 +195,13 @@ fn attend<T: Float, N: Size, P: Products>(
     exchanged[own.row * 2 + own.half] = total;
     sync_plane();
     total += exchanged[own.row * 2 + 1 - own.half];
-    if own.half == 0 && query < seq {
-        logarithms[number * seq + query] = highest + f32::ln(total);
+    if own.half == 0 && at < seq {
+        logarithms[number * seq + at] = highest + f32::ln(total);
     }
+    let share = select(at < count, 1.0f32 / f32::max(total, 1e-30f32), 0.0f32);
     #[unroll]
     for i in 0..lanes {
-        scores[own.row * stride + i * 2 + own.half] = sums[i] * Vector::new(1.0f32 / total);
+        scores[own.row * stride + i * 2 + own.half] = sums[i] * Vector::new(share);
     }
     sync_plane();
     store::<T, N>(&scores, 1.0f32, output, &outputs, first, seq, plan);

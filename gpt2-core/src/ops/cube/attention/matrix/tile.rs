@@ -30,6 +30,13 @@ pub fn rows(
     }
 }
 
+/// Head `number` of all, of a cache `[rows, heads, capacity, head_dim]`.
+#[cube]
+pub fn cached(number: usize, capacity: usize, #[comptime] plan: Plan) -> Rows {
+    let vectors = comptime!(plan.head_dim / plan.size);
+    Rows { first: number * capacity * vectors, stride: vectors.runtime() }
+}
+
 /// Which of the plane's rows a unit has, and which half of it: every other vector of four.
 #[derive(CubeType, Clone, Copy)]
 pub struct Place {

@@ -8,19 +8,19 @@ use super::reference::{add, dot, softmax};
 use super::{assert_near, device, samples, tensor, values};
 use crate::ops::cube::attention::{attend, move_rows};
 
-const HEADS: usize = 2;
-const FACTOR: f32 = 0.4;
+pub const HEADS: usize = 2;
+pub const FACTOR: f32 = 0.4;
 
 /// Rows of a cache and new tokens for some of them.
-struct Case<'a> {
-    places: &'a [Range<usize>],
-    seq: usize,
-    capacity: usize,
-    head_dim: usize,
+pub struct Case<'a> {
+    pub places: &'a [Range<usize>],
+    pub seq: usize,
+    pub capacity: usize,
+    pub head_dim: usize,
 }
 
 impl Case<'_> {
-    fn embd(&self) -> usize {
+    pub fn embd(&self) -> usize {
         HEADS * self.head_dim
     }
 
@@ -54,7 +54,7 @@ impl Case<'_> {
         &qkv[first..first + self.head_dim]
     }
 
-    fn expected(&self, qkv: &[f32], keys: &[f32], values: &[f32]) -> Vec<f64> {
+    pub fn expected(&self, qkv: &[f32], keys: &[f32], values: &[f32]) -> Vec<f64> {
         let wide = |numbers: &[f32]| numbers.iter().map(|&n| f64::from(n)).collect::<Vec<_>>();
         let mut output = vec![0.0; self.places.len() * self.seq * self.embd()];
         for (row, places) in self.places.iter().enumerate() {
@@ -118,6 +118,15 @@ fn new_tokens_see_what_comes_before_them_in_their_row() {
     for (seq, head_dim) in [(5, 12), (21, 12), (40, 64)] {
         let places = &[3..3 + seq, 0..seq - 2, 9..9, 70..71];
         Case { places, seq, capacity: 80, head_dim }.check(&device);
+    }
+}
+
+#[test]
+fn rows_may_all_go_on_at_one_place() {
+    let Some(device) = device() else { return };
+    for seq in [1, 3, 20] {
+        Case { places: &[50..50 + seq, 50..50 + seq], seq, capacity: 70, head_dim: 12 }
+            .check(&device);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The kernels on a device of this machine, against sums in `f64`.
 
 mod cached;
+mod mask;
 mod matrix;
 mod reference;
 mod whole;
