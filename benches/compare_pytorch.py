@@ -212,44 +212,55 @@ class Comparison:
         if self.deadline and not self.deadline.left():
             self.note(f"{job.name}: no time was left")
             return
-        workers, floor = {}, None
+        if self.torch_device == "cpu":
+            self.run_in_turn(row)
+        else:
+            self.run_one_by_one(row)
+
+    def run_in_turn(self, row):
+        """The others stay, each stopped while it is not its turn."""
+        job, workers, floor = row.job, {}, None
         try:
             for name in [] if self.args.alone else row.others:
                 if worker := self.worker(name, job):
                     workers[name] = worker
-            if self.torch_device == "cpu":
-                floor = self.worker(f"machine {row.floor}", job)
+            floor = self.worker(f"machine {row.floor}", job)
             for number in range(self.args.rounds):
                 print(f"{job.name}: round {number + 1} of {self.args.rounds}", file=sys.stderr)
-                self.round(row, workers, floor)
-            if rate := self.gpu_floor(row):
-                row.floors = [rate] * len(row.ours)
+                row.ours.append(self.gpt2.measure(job, self.repeats[job.kind], self.deadline and self.deadline.left()))
+                for name, worker in workers.items():
+                    row.theirs.setdefault(name, []).append(worker.measure(self.repeats[job.kind]))
+                if floor:
+                    row.floors.append(self.floor_rate(row.floor, floor.measure(5)[0]))
         finally:
             for worker in [*workers.values(), floor]:
                 if worker:
                     worker.close()
 
-    def round(self, row, workers, floor):
-        """Each one once. On a GPU what fails (memory that is not there, time that is up) is noted and left out."""
-        repeats = self.repeats[row.job.kind]
-        try:
-            row.ours.append(self.gpt2.measure(row.job, repeats, self.deadline and self.deadline.left()))
-        except RuntimeError as error:
-            if not self.deadline:
-                raise
-            self.note(str(error))
-        for name, worker in list(workers.items()):
+    def run_one_by_one(self, row):
+        """Each ends before the next one starts, since a stopped process keeps its memory of the device. What fails (memory that
+        is not there, time that is up) is noted and left out."""
+        job, repeats = row.job, self.repeats[row.job.kind]
+        for number in range(self.args.rounds):
+            print(f"{job.name}: round {number + 1} of {self.args.rounds}", file=sys.stderr)
             try:
-                row.theirs.setdefault(name, []).append(worker.measure(repeats))
+                row.ours.append(self.gpt2.measure(job, repeats, self.deadline and self.deadline.left()))
             except RuntimeError as error:
-                self.note(f"{name}, {row.job.name}: {error}")
-                workers.pop(name).close()
-        if floor:
-            row.floors.append(self.floor_rate(row.floor, floor.measure(5)[0]))
+                self.note(str(error))
+            for name in [] if self.args.alone else row.others:
+                if worker := self.worker(name, job):
+                    try:
+                        row.theirs.setdefault(name, []).append(worker.measure(repeats))
+                    except RuntimeError as error:
+                        self.note(f"{name}, {job.name}: {error}")
+                    finally:
+                        worker.close()
+        if rate := self.gpu_floor(row):
+            row.floors = [rate] * len(row.ours)
 
     def gpu_floor(self, row):
-        """That of a GPU is measured once: it has nothing else to do, and a process takes long to start there."""
-        if self.torch_device != "cpu" and row.floor not in self.gpu_floors:
+        """Measured once: a GPU has nothing else to do, and a process takes long to start there."""
+        if row.floor not in self.gpu_floors:
             worker = self.worker(f"machine {row.floor}", row.job)
             if worker:
                 self.gpu_floors[row.floor] = self.floor_rate(row.floor, worker.measure(20)[0])
