@@ -35,8 +35,8 @@ pub(super) fn gradients(
         dtype => plain.autocast(dtype.float()),
     };
     for (micro, rows) in rows.chunks(config.per_device_batch_size).enumerate() {
-        let parts = parallel::parts(rows, &compute);
-        let results = parallel::map(&parts, |part, rows| {
+        let parts = parallel::parts(rows, &compute)?;
+        let work = |part, rows: &[&Example]| {
             // Leaves of its own: graphs that share none can be walked at the same time.
             let leaves = compute.clone().train();
             let Some(mut batch) = ClmBatch::new(rows, &leaves.device()) else { return Ok(None) };
@@ -46,13 +46,13 @@ pub(super) fn gradients(
                 false => loss_and_gradients,
             };
             pass(&leaves, &batch, scored, state.loss_factor()).map(Some)
-        });
-        for result in results {
-            if let Some((loss, gradients)) = result? {
+        };
+        parallel::for_each(&parts, work, |found| {
+            if let Some((loss, gradients)) = found {
                 sums.add_sums(model, gradients);
                 total += loss;
             }
-        }
+        })?;
     }
     Ok((total, sums.into_params()))
 }
