@@ -4,6 +4,7 @@
 
 mod args;
 mod commands;
+mod failure;
 mod interrupt;
 mod output;
 
@@ -12,8 +13,9 @@ use std::process::ExitCode;
 use args::{Cli, Command};
 
 fn main() -> ExitCode {
+    without_a_desktop();
     let cli = Cli::from_process();
-    match run(&cli) {
+    match failure::caught(|| run(&cli)) {
         Ok(()) => ExitCode::SUCCESS,
         // A reader that has seen enough (`| head`) is no failure.
         Err(error) if output::is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
@@ -25,6 +27,18 @@ fn main() -> ExitCode {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Mesa's drivers look for a desktop and print errors where none has been started, which would be taken for ours.
+///
+/// They are content with a folder in which they find nothing.
+#[allow(unsafe_code)]
+fn without_a_desktop() {
+    const VARIABLE: &str = "XDG_RUNTIME_DIR";
+    if std::env::var_os(VARIABLE).is_none() {
+        // SAFETY: no other thread exists yet that could read the environment.
+        unsafe { std::env::set_var(VARIABLE, std::env::temp_dir()) };
     }
 }
 

@@ -118,6 +118,34 @@ pub enum Error {
         /// The backend's own words.
         reason: String,
     },
+    /// A device has no memory left for what is computed.
+    #[error(
+        "the device is out of memory{}{}; a smaller batch, --gradient-checkpointing or --dtype bf16 needs less",
+        counted(" for ", .requested, " bytes"),
+        counted(", of which ", .free, " bytes are free")
+    )]
+    OutOfMemory {
+        /// Bytes that were asked for, where the device says so.
+        requested: Option<u64>,
+        /// Bytes that there are, where the device says so.
+        free: Option<u64>,
+    },
+    /// A tensor is larger than a device takes in one piece.
+    #[error("{what} has {bytes} bytes in one piece, expected at most {limit} for this device")]
+    TooLarge {
+        /// The tensor.
+        what: String,
+        /// Its size.
+        bytes: u64,
+        /// The device's largest.
+        limit: u64,
+    },
+    /// A device is gone: its driver was reset, or it was taken away.
+    #[error("the device was lost: {reason}")]
+    DeviceLost {
+        /// The driver's own words.
+        reason: String,
+    },
     /// A file could not be had from the Hugging Face hub.
     #[error("hub repository `{repo}`, file `{file}`: {reason}")]
     Hub {
@@ -232,9 +260,24 @@ impl Error {
         Self::Argument { argument, found: found.to_string(), expected: expected.to_string() }
     }
 
-    /// A device that failed; made for `map_err`.
+    /// A device that failed, in its runtime's words; made for `map_err`. Is [`OutOfMemory`](Self::OutOfMemory) or
+    /// [`DeviceLost`](Self::DeviceLost) where they say so, else [`Compute`](Self::Compute).
     pub fn compute(reason: impl fmt::Debug) -> Self {
-        Self::Compute { reason: format!("{reason:?}") }
+        crate::device::of_words(&format!("{reason:?}"))
+    }
+
+    /// Whether the device failed, and neither the data nor a file is at fault.
+    #[must_use]
+    pub const fn is_of_the_device(&self) -> bool {
+        matches!(self, Self::Compute { .. } | Self::OutOfMemory { .. } | Self::DeviceLost { .. })
+    }
+
+    /// Says how much memory there was.
+    pub(crate) fn with_free(self, bytes: Option<u64>) -> Self {
+        match self {
+            Self::OutOfMemory { requested, .. } => Self::OutOfMemory { requested, free: bytes },
+            other => other,
+        }
     }
 
     /// Names the file that a field or tokenizer error comes from, unless it is named already.
@@ -253,6 +296,10 @@ impl Error {
 
 fn prefix(path: &Option<PathBuf>) -> String {
     path.as_ref().map(|p| format!("{}: ", p.display())).unwrap_or_default()
+}
+
+fn counted(before: &str, count: &Option<u64>, after: &str) -> String {
+    count.map(|count| format!("{before}{count}{after}")).unwrap_or_default()
 }
 
 /// How many faults are spelled out before the rest is only counted.

@@ -1,7 +1,7 @@
 //! Reads sequences with the model: scores of what can come next.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use gpt2_core::{Error as CoreError, Gpt2, Gpt2Batch, KvCache};
+use gpt2_core::{Error as CoreError, Gpt2, Gpt2Batch, KvCache, device};
 
 use crate::Result;
 use crate::pool::CachePool;
@@ -78,6 +78,11 @@ impl Reader {
     /// # Errors
     /// From the model's batch, or when the device fails.
     pub fn scores(&mut self, texts: &[Text<'_>]) -> Result<Vec<f32>> {
+        let device = self.device.clone();
+        device::guarded(&device, || self.computed(texts))
+    }
+
+    fn computed(&mut self, texts: &[Text<'_>]) -> Result<Vec<f32>> {
         let read: Vec<usize> = match &self.cache {
             Some(cache) if cache.rows() > 0 => cache.lengths().to_vec(),
             _ => vec![0; texts.len()],

@@ -120,6 +120,16 @@ pub enum Error {
         /// The last checkpoint, where there is one.
         checkpoint: Option<PathBuf>,
     },
+    /// The device failed in the middle of a run.
+    #[error("after step {step}: {source}{}", last_checkpoint(.checkpoint))]
+    Device {
+        /// Optimizer steps done.
+        step: usize,
+        /// What happened to it.
+        source: gpt2_core::Error,
+        /// The last checkpoint, where there is one. It is whole: checkpoints appear as such or not at all.
+        checkpoint: Option<PathBuf>,
+    },
     /// The sampler of a [`RunLog`](crate::report::RunLog) could not write its texts.
     #[error("no samples at step {step}: {source}")]
     Samples {
@@ -142,6 +152,16 @@ impl Error {
         match self {
             Self::NonFinite { quantity, value, step, checkpoint: None } => {
                 Self::NonFinite { quantity, value, step, checkpoint: last.cloned() }
+            }
+            other => other,
+        }
+    }
+
+    /// Of a device's error in a run: how far it had come, and what is left of it.
+    pub(crate) fn of_device_after(self, step: usize, checkpoint: Option<PathBuf>) -> Self {
+        match self {
+            Self::Core(source) if source.is_of_the_device() => {
+                Self::Device { step, source, checkpoint }
             }
             other => other,
         }
@@ -190,4 +210,20 @@ fn of_xml(in_xml: bool) -> &'static str {
 
 fn at_line(line: &Option<usize>) -> String {
     line.map(|line| format!(", line {line}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_fails_is_told_with_the_step_and_what_is_left() {
+        let failed = || Error::Core(gpt2_core::Error::compute("a reset"));
+        let error = failed().of_device_after(7, Some(PathBuf::from("run/step-5"))).to_string();
+        assert!(error.starts_with("after step 7: the device failed: "), "{error}");
+        assert!(error.ends_with("; the last checkpoint is run/step-5"), "{error}");
+        assert!(failed().of_device_after(1, None).to_string().ends_with("a reset\""));
+        let other = Error::option("seed", 1, "another").of_device_after(7, None).to_string();
+        assert!(!other.contains("step"), "{other}");
+    }
 }

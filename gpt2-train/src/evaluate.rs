@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use burn::tensor::Device;
-use gpt2_core::{Error as CoreError, Gpt2};
+use gpt2_core::{Error as CoreError, Gpt2, device};
 use serde::Serialize;
 
 use crate::data::{ClmBatch, Dataset, Example};
@@ -85,12 +85,14 @@ impl Sums {
         for batch in order.chunks(batch_size.max(1)) {
             let rows = batch.iter().map(|&row| data.example(row)).collect::<Result<Vec<_>>>()?;
             let rows: Vec<&Example> = rows.iter().map(AsRef::as_ref).collect();
-            let parts = parallel::parts(&rows, model);
-            for result in parallel::map(&parts, |_, rows| loss_and_hits(model, rows, &device)) {
-                let (loss, hits) = result?;
-                self.loss += loss;
-                self.hits += hits;
-            }
+            device::guarded(&device, || {
+                let parts = parallel::parts(&rows, model)?;
+                let work = |_, rows: &[&Example]| loss_and_hits(model, rows, &device);
+                parallel::for_each(&parts, work, |(loss, hits)| {
+                    self.loss += loss;
+                    self.hits += hits;
+                })
+            })?;
             done += rows.len();
             if !go_on(done)? {
                 return Ok(false);

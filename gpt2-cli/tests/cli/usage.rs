@@ -130,13 +130,44 @@ fn the_help_of_every_command_names_its_options_and_defaults() {
 fn devices_are_listed_with_one_default() {
     let place = Place::new();
     let lines = place.ok(&["devices", "--json"]).lines();
-    assert!(lines.iter().all(|line| keys(line) == ["default", "kind", "name"]));
+    for line in &lines {
+        match line["kind"] == "cpu" {
+            true => assert_eq!(keys(line), ["default", "kind", "name"]),
+            false => {
+                assert_eq!(keys(line), ["adapter", "api", "default", "driver", "kind", "name"]);
+            }
+        }
+    }
+    assert!(!lines.iter().any(|line| line["kind"] == "software" && line["default"] == true));
     assert_eq!(lines.iter().filter(|line| line["default"] == true).count(), 1);
     assert!(lines.iter().any(|line| line["name"] == "flex" && line["kind"] == "cpu"));
     assert!(lines.iter().any(|line| line["name"] == "ndarray"));
     let text = place.ok(&["devices"]).stdout;
     assert_eq!(text.lines().count(), lines.len());
     assert!(text.contains("(default)"), "{text}");
+}
+
+#[test]
+fn a_software_renderer_is_taken_where_it_is_asked_for_and_said_to_be_one() {
+    let place = Place::new();
+    let lines = place.ok(&["devices", "--json"]).lines();
+    for line in lines.iter().filter(|line| line["kind"] == "software") {
+        let name = line["name"].as_str().unwrap();
+        let ran = place.ok(&["devices", "--device", name]);
+        let note = format!("{} is a software renderer", line["adapter"].as_str().unwrap());
+        assert!(ran.stderr.contains(&note), "{}", ran.stderr);
+        assert_eq!(place.ok(&["devices", "--device", name, "--quiet"]).stderr, "");
+    }
+}
+
+#[test]
+fn numbers_beyond_the_adapters_are_refused() {
+    let place = Place::new();
+    for name in ["wgpu:77", "vulkan:77", "metal:77", "dx12:77", "cuda:77", "wgpu:", "flex:0"] {
+        let named = format!("device `{name}` is not available");
+        let parts = [named.as_str(), "flex, ndarray"];
+        place.refused(&["devices", "--device", name], &parts);
+    }
 }
 
 #[test]

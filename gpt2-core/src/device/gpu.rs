@@ -8,7 +8,7 @@ use cubecl::Device as CubeDevice;
 use super::AdapterKind;
 #[cfg(feature = "wgpu")]
 use super::graphics;
-use super::{Adapter, cuda, fusion};
+use super::{Adapter, Limits, cuda, fusion};
 use crate::Result;
 
 /// What a name stands for.
@@ -43,6 +43,9 @@ pub(super) fn best() -> Option<String> {
     }
     #[cfg(feature = "wgpu")]
     {
+        if !graphics::may_reach_a_gpu() {
+            return None;
+        }
         let first = graphics::of_interface(graphics::preferred()?).into_iter().next()?;
         return (first.adapter.kind != AdapterKind::Software).then(|| numbered("wgpu", 0));
     }
@@ -105,6 +108,13 @@ pub(super) fn device(device: &Device) -> Option<CubeDevice> {
         DispatchDevice::Cube(device) => Some(device),
         _ => None,
     }
+}
+
+/// What a GPU takes, which is opened for it.
+pub(super) fn limits(device: &Device) -> Option<Limits> {
+    let client = self::device(device)?.client();
+    let memory = &client.properties().memory;
+    Some(Limits { largest_tensor: memory.max_page_size, memory: memory.max_memory() })
 }
 
 fn card(number: usize) -> Result<CubeDevice, String> {

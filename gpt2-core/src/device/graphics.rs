@@ -1,5 +1,6 @@
 //! Adapters of graphics interfaces, in the order that their numbers have.
 
+use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use cubecl::device::{WgpuBackend, WgpuDevice, WgpuDeviceKind};
@@ -33,6 +34,14 @@ pub(super) fn all() -> &'static [Graphics] {
         let interfaces = INTERFACES.into_iter().filter(|(_, api, _)| compiled(api));
         interfaces.flat_map(|(name, api, pin)| of(name, api, pin)).collect()
     })
+}
+
+/// Whether this system has a file for a GPU, or is none where that would tell.
+///
+/// On a machine without one, asking Vulkan would load the software renderer for nothing: tens of megabytes.
+pub(super) fn may_reach_a_gpu() -> bool {
+    let files = ["/dev/dri", "/dev/nvidiactl", "/dev/dxg", "/dev/kgsl-3d0", "/dev/mali0"];
+    !cfg!(target_os = "linux") || files.iter().any(|file| Path::new(file).exists())
 }
 
 /// The name of the interface that `wgpu` stands for: the first that reaches a GPU, or else anything.

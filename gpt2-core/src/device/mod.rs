@@ -9,6 +9,7 @@ use crate::{Error, Result};
 mod adapter;
 #[cfg(feature = "cube")]
 mod cuda;
+mod failure;
 #[cfg(feature = "cube")]
 mod fusion;
 #[cfg(feature = "cube")]
@@ -17,6 +18,8 @@ mod gpu;
 mod graphics;
 
 pub use adapter::{Adapter, AdapterKind};
+pub(crate) use failure::of_words;
+pub use failure::{Limits, guarded, limits};
 
 /// What a device is, for a list that a person reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,11 +66,11 @@ pub fn available() -> Vec<DeviceInfo> {
     });
     let mut list: Vec<_> = gpus.into_iter().map(of).collect();
     list.extend(hosts);
-    // A software renderer is nobody's default, also where there is nothing else.
-    if let Some(first) = list.first_mut() {
-        first.default = true;
-    }
     list.extend(software.into_iter().map(of));
+    let best = best_name();
+    for info in &mut list {
+        info.default = info.name == best;
+    }
     list
 }
 
@@ -118,11 +121,15 @@ pub fn instructions(name: &str) -> Option<&'static str> {
 /// # Errors
 /// [`Error::Device`] when there is none; those of [`by_name`].
 pub fn best() -> Result<Device> {
+    by_name(&best_name())
+}
+
+fn best_name() -> String {
     #[cfg(feature = "cube")]
     if let Some(name) = gpu::best() {
-        return by_name(&name);
+        return name;
     }
-    by_name(HOSTS.first().map_or("default", |(name, _)| name))
+    HOSTS.first().map_or("default", |(name, _)| name).to_string()
 }
 
 /// The name that [`by_name`] takes for a device, training device or not; `None` for one that is not

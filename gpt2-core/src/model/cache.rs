@@ -146,7 +146,7 @@ impl KvCache {
 
 /// Whether there is memory for the keys and values of so many layers.
 ///
-/// Only the host is asked: there, an allocation that fails ends the program.
+/// On the host an allocation that fails ends the program, so it is tried; a GPU is asked for its limits.
 fn fits(layers: usize, shape: [usize; 4], device: &Device) -> bool {
     let mut extents = shape.into_iter().chain([layers, 2]);
     let count = extents.try_fold(1usize, |count, extent| count.checked_mul(extent));
@@ -157,7 +157,13 @@ fn fits(layers: usize, shape: [usize; 4], device: &Device) -> bool {
         std::hint::black_box(room.as_ptr());
         reserved
     };
-    count.is_some_and(|count| !device::is_cpu(device) || reserved(count))
+    let Some((count, tensor)) = count.zip(shape.into_iter().try_fold(4, usize::checked_mul)) else {
+        return false;
+    };
+    match device::limits(device) {
+        Some(limits) => limits.check("the cache", tensor as u64, count as u64 * 4).is_ok(),
+        None => !device::is_cpu(device) || reserved(count),
+    }
 }
 
 impl LayerCache {

@@ -38,7 +38,7 @@ use crate::lora::LoraConfig;
 use crate::ops::{self, DropoutMasks, TokenTable};
 use crate::quantize::CompactMatrix;
 use crate::weights::{Loaded, names};
-use crate::{Gpt2Config, Result};
+use crate::{Gpt2Config, Result, device};
 
 /// A GPT-2 language model (Radford et al. 2019): immutable weights, no hidden state.
 ///
@@ -84,12 +84,23 @@ pub struct Gpt2Output {
     pub attentions: Vec<Tensor<4>>,
 }
 
+/// Refuses weights that a GPU has no room for, before the first is read.
+fn check_limits(config: &Gpt2Config, device: &Device) -> Result<()> {
+    let Some(limits) = device::limits(device) else { return Ok(()) };
+    let bytes = |shape: &[usize]| 4 * shape.iter().map(|&extent| extent as u64).product::<u64>();
+    let all = names::parameters(config).iter().map(|(_, shape)| bytes(shape)).sum();
+    names::parameters(config)
+        .iter()
+        .try_for_each(|(name, shape)| limits.check(&format!("`{name}`"), bytes(shape), all))
+}
+
 impl Gpt2 {
     /// Builds a model from values that `read` gives for each canonical name and shape (see
     /// [`names::parameters`]), in the order of that list.
     ///
     /// # Errors
-    /// [`Error::Field`](crate::Error::Field) from [`Gpt2Config::validate`], or what `read` says.
+    /// [`Error::Field`](crate::Error::Field) from [`Gpt2Config::validate`]; [`Error::TooLarge`](crate::Error::TooLarge) and
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) where a GPU has no room for the weights; what `read` says.
     pub fn from_values(
         config: &Gpt2Config,
         device: &Device,
@@ -106,6 +117,7 @@ impl Gpt2 {
         load: &mut dyn FnMut(&str, &[usize]) -> Result<Loaded>,
     ) -> Result<Self> {
         config.validate()?;
+        check_limits(config, device)?;
         let source = &mut TensorSource::new(config, device, load);
         Ok(Self {
             wte: Embedding::load(source, "wte")?,

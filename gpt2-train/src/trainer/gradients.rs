@@ -11,9 +11,9 @@ use crate::config::TrainingConfig;
 use crate::data::{ClmBatch, Example};
 use crate::objective::scaled_clm_loss;
 use crate::optim::require_gradients;
-use crate::parallel;
 use crate::precision::ComputeDType;
 use crate::state::RunState;
+use crate::{Result, parallel};
 
 /// The loss of a step in parts, which stay on their device.
 pub(super) struct Losses {
@@ -38,7 +38,7 @@ pub(super) fn gradients(
     scored: usize,
     state: &RunState,
     is_trained: &[bool],
-) -> (Losses, GradientsParams) {
+) -> Result<(Losses, GradientsParams)> {
     let mut sums = GradientSums::new(1.0);
     let mut losses = Vec::new();
     // Dropout depends on the seed and the step alone, not on what ran before.
@@ -50,24 +50,26 @@ pub(super) fn gradients(
         dtype => plain.autocast(dtype.float()),
     };
     for (micro, rows) in rows.chunks(config.per_device_batch_size).enumerate() {
-        let parts = parallel::parts(rows, &compute);
-        let results = parallel::map(&parts, |part, rows| {
+        let parts = parallel::parts(rows, &compute)?;
+        let work = |part, rows: &[&Example]| {
             // Leaves of its own: graphs that share none can be walked at the same time.
             let leaves = compute.clone().train();
-            let mut batch = ClmBatch::new(rows, &leaves.device())?;
+            let Some(mut batch) = ClmBatch::new(rows, &leaves.device()) else { return Ok(None) };
             batch.input.dropout_seed = Some(seed ^ ((micro as u64) << 16) ^ part as u64);
             let pass = match config.gradient_checkpointing {
                 true => checkpointed::loss_and_gradients,
                 false => loss_and_gradients,
             };
-            Some(pass(&leaves, &batch, scored, state.loss_factor()))
-        });
-        for (found, gradients) in results.into_iter().flatten() {
-            sums.add_sums(model, gradients);
-            losses.extend(found);
-        }
+            Ok(Some(pass(&leaves, &batch, scored, state.loss_factor())))
+        };
+        parallel::for_each(&parts, work, |found| {
+            if let Some((found, gradients)) = found {
+                sums.add_sums(model, gradients);
+                losses.extend(found);
+            }
+        })?;
     }
-    (Losses { parts: losses, factor: state.loss_factor() }, sums.into_params())
+    Ok((Losses { parts: losses, factor: state.loss_factor() }, sums.into_params()))
 }
 
 /// Summed loss of a batch times `loss_factor / scored`, and its gradients, from one graph.
@@ -123,7 +125,7 @@ mod tests {
         for _ in 0..2 {
             let state = RunState::new(config);
             let trained = vec![true; count];
-            let (_, gradients) = gradients(&model, config, &rows, 7, &state, &trained);
+            let (_, gradients) = gradients(&model, config, &rows, 7, &state, &trained).unwrap();
             let step = AdamWStep {
                 learning_rates: &vec![1e-3; count],
                 factors: Factors::Known(&vec![0.5; count]),

@@ -102,7 +102,9 @@ impl Trainer {
     /// [`Error::Busy`](crate::Error::Busy) about its checkpoints; [`Error::Io`](crate::Error::Io) when
     /// one cannot be written, earlier ones being untouched;
     /// [`Error::NonFinite`](crate::Error::NonFinite) naming the step at which loss or gradient stop being numbers;
-    /// [`gpt2_core::Error::Compute`] when the device fails; what `callback` returns.
+    /// [`Error::Device`](crate::Error::Device) when the device fails, naming the last checkpoint;
+    /// [`gpt2_core::Error::OutOfMemory`] or [`gpt2_core::Error::TooLarge`] for what a GPU has no room for, before the first step where
+    /// that can be known; what `callback` returns.
     pub fn run(
         &self,
         model: Gpt2,

@@ -1,7 +1,7 @@
 //! The step loop.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::module::Module;
@@ -12,7 +12,7 @@ use super::launched::{self, Launched, Measured};
 use super::{Outcome, Trainer};
 use crate::Result;
 use crate::callback::{Callback, Control};
-use crate::checkpoint::{Place, Restored, RunIdentity, Snapshot};
+use crate::checkpoint::{Place, Restored, RunIdentity, Snapshot, checkpoints};
 use crate::config::TrainingConfig;
 use crate::data::{Dataset, Example, epoch_order};
 use crate::evaluate::evaluate_while;
@@ -68,10 +68,12 @@ impl<'a> Run<'a> {
         let config = &trainer.config;
         let names: Vec<_> = model.parameters().into_iter().map(|named| named.name).collect();
         let steps_per_epoch = config.steps_per_epoch(train.len());
+        let plan = Plan::new(&trainer.recipe, &names, steps_per_epoch)?;
+        check_memory(&model, plan.at(plan.total_steps().saturating_sub(1)).is_trained)?;
         Ok(Self {
             trainer,
             config,
-            plan: Plan::new(&trainer.recipe, &names, steps_per_epoch)?,
+            plan,
             train,
             valid,
             callback,
@@ -117,27 +119,15 @@ impl<'a> Run<'a> {
         let total_steps = self.plan.total_steps();
         let evaluated = self.state.evaluation.map(|evaluation| evaluation.step);
         self.tell(&Event::Started { step: self.state.step, evaluated, total_steps })?;
-        while !self.stopped {
-            // What is due follows from the state alone, so that a run that goes on from a
-            // checkpoint does what was still to be done at its step.
-            if self.is_anything_due() {
-                self.settle()?;
-            }
-            if self.is_evaluation_due() {
-                self.evaluate()?;
-            }
-            if self.is_epoch_to_close() {
-                self.close_epoch()?;
-            }
-            if self.is_save_due() {
-                self.save()?;
-            }
-            if self.stopped || self.is_over() {
-                break;
-            }
-            self = self.step()?;
+        let device = self.model.device();
+        let mut goes_on = !self.stopped;
+        while goes_on {
+            let (step, trainer) = (self.state.step, self.trainer);
+            let turn = device::guarded(&device, || self.turn());
+            // What a turn has saved is lost with it; the folder knows.
+            let left = || latest(&trainer.checkpoints.as_ref()?.folder);
+            (self, goes_on) = turn.map_err(|error| error.of_device_after(step, left()))?;
         }
-        self.settle()?;
         if self.stopped && self.state.step > 0 {
             self.save()?;
         }
@@ -158,6 +148,33 @@ impl<'a> Run<'a> {
             seconds: self.state.seconds,
             stopped: self.stopped,
         })
+    }
+
+    /// What is due, and a step. Says whether there is more to do.
+    fn turn(mut self) -> Result<(Self, bool)> {
+        // What is due follows from the state alone, so that a run that goes on from a
+        // checkpoint does what was still to be done at its step.
+        if self.is_anything_due() {
+            self.settle()?;
+        }
+        if self.is_evaluation_due() {
+            self.evaluate()?;
+        }
+        if self.is_epoch_to_close() {
+            self.close_epoch()?;
+        }
+        if self.is_save_due() {
+            self.save()?;
+        }
+        if self.stopped || self.is_over() {
+            return Ok((self, false));
+        }
+        let mut run = self.step()?;
+        if run.stopped {
+            run.settle()?;
+        }
+        let goes_on = !run.stopped;
+        Ok((run, goes_on))
     }
 
     fn tell(&mut self, event: &Event) -> Result<()> {
@@ -304,7 +321,7 @@ impl<'a> Run<'a> {
             self.optimizer = self.trainer.optimizer();
         }
         let (losses, gradients) =
-            gradients(&self.model, self.config, &rows, scored, &self.state, planned.is_trained);
+            gradients(&self.model, self.config, &rows, scored, &self.state, planned.is_trained)?;
         let squares = gradient_squares(&self.model, &gradients);
         let number = self.state.step + 1;
         let epoch = number as f64 / self.steps_per_epoch as f64;
@@ -388,4 +405,19 @@ impl<'a> Run<'a> {
         }
         self.tell(&Event::Evaluated(record))
     }
+}
+
+/// The latest checkpoint of a folder.
+fn latest(folder: &Path) -> Option<PathBuf> {
+    checkpoints(folder).ok()?.pop().map(|(_, path)| path)
+}
+
+/// Refuses a run whose weights, gradients and two moments alone are more than a GPU has, at a step that trains these
+/// parameters: activations come on top of them.
+fn check_memory(model: &Gpt2, is_trained: &[bool]) -> Result<()> {
+    let Some(limits) = device::limits(&model.device()) else { return Ok(()) };
+    let counts = model.parameters().into_iter().map(|named| named.shape.iter().product::<usize>());
+    let numbers =
+        counts.zip(is_trained).map(|(count, &trained)| if trained { 4 * count } else { count });
+    Ok(limits.check("a training step", 0, 4 * numbers.sum::<usize>() as u64)?)
 }

@@ -465,3 +465,28 @@ fn a_loss_that_is_no_number_names_the_last_checkpoint() {
     let last = checkpoints(place.path()).unwrap().pop().unwrap().1;
     assert!(error.contains("at step") && error.contains(last.to_str().unwrap()), "{error}");
 }
+
+/// The way a runtime fails; what a backend of the processor panics about stays a panic.
+#[test]
+fn a_device_that_is_lost_leaves_a_checkpoint_that_the_error_names() {
+    let device = device::test_device();
+    let place = tempfile::tempdir().unwrap();
+    let options = TrainingConfig { save_steps: Some(2), max_steps: Some(6), ..options() };
+    let trainer =
+        |resume| trainer(&options, &Recipe::default()).with_checkpoints(at(place.path(), resume));
+    let mut lost = |event: &Event, _: &Gpt2| match event {
+        Event::Step(record) if record.step == 5 => panic!("the device was lost (Unknown): reset"),
+        _ => Ok(Control::Continue),
+    };
+    if !device::is_gpu(&device) {
+        return;
+    }
+    let run = trainer(Resume::No).run(SMALL.model(), &SMALL.data(18), None, &mut lost);
+    let error = run.unwrap_err().to_string();
+    assert!(error.starts_with("after step 4: the device was lost"), "{error}");
+    let (_, last) = checkpoints(place.path()).unwrap().pop().unwrap();
+    assert!(error.contains(&last.display().to_string()), "{error}");
+    let on = trainer(Resume::Latest);
+    let outcome = on.run(SMALL.model(), &SMALL.data(18), None, &mut NoCallback).unwrap();
+    assert_eq!(outcome.steps, 6);
+}
