@@ -306,8 +306,8 @@ fn reduced(number: f32, numbers: &mut [f32], #[comptime] of: Reduction) -> f32 {
     sync_cube();
     let mut result = numbers[0];
     #[unroll]
-    for at in 1..SIDE {
-        result = merge(result, numbers[at], of);
+    for at in 0..comptime!(SIDE - 1) {
+        result = merge(result, numbers[at + 1], of);
     }
     result
 }

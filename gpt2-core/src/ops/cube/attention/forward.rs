@@ -274,7 +274,7 @@ fn attend<T: Float, C: Float, N: Size>(
             #[unroll]
             for lane in 0..comptime!(plan.lanes()) {
                 let index = comptime!(i * plan.lanes() + lane);
-                sums[index] = sums[index] * Vector::new(shrink);
+                sums[index] *= Vector::new(shrink);
             }
         }
         #[comptime]
@@ -359,7 +359,7 @@ fn drop_some(
             let index = comptime!(i * plan.tile.width + j);
             let row = query + y * comptime!(plan.tile.height) + i;
             let place = mask::place(row as u32, seq as u32, (key + column(x, j, plan)) as u32);
-            found[index] = found[index] * keep(dropout, &place);
+            found[index] *= keep(dropout, &place);
         }
     }
 }
