@@ -7,6 +7,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use super::activation::activate;
 use super::fused;
 use crate::config::Activation;
+use crate::device;
 use crate::quantize::CompactMatrix;
 
 /// The products, on tensors as a backend holds them. Nothing is recorded.
@@ -48,7 +49,7 @@ pub trait QuantizedOps: Backend {
 /// Whether there are products of this tensor with quantized weights: for `f32` on `flex`, without gradients.
 #[must_use]
 pub fn takes_quantized<const D: usize>(x: &Tensor<D>) -> bool {
-    fused::is_ours(x) && !x.is_autodiff()
+    fused::is_ours(x) && device::is_flex(&x.device()) && !x.is_autodiff()
 }
 
 /// `x @ weight + bias` with a quantized weight, `[in, out]`.

@@ -55,6 +55,23 @@ fn kept(mask: &Dropout, drawn: u32) -> f32 {
     select(drawn >= mask.threshold, mask.scale, 0.0f32)
 }
 
+/// The mask's element for a key of a query, which is number `query` of all; 1 where there is no mask.
+#[cube]
+pub(super) fn element(
+    dropout: &ComptimeOption<Dropout>,
+    query: usize,
+    seq: usize,
+    key: usize,
+) -> f32 {
+    #[comptime]
+    match dropout {
+        ComptimeOption::Some(dropout) => {
+            keep(dropout, &place(query as u32, seq as u32, key as u32))
+        }
+        ComptimeOption::None => 1.0f32.runtime(),
+    }
+}
+
 /// `row * width + column`.
 #[cube]
 pub(super) fn place(row: u32, width: u32, column: u32) -> Wide {

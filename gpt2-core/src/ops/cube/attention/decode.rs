@@ -83,22 +83,34 @@ pub(super) fn decode(
         types,
     );
     if !whole {
-        let count = queries * vectors;
-        join::launch(
-            &client,
-            cubes(&client, count.div_ceil(UNITS)),
-            CubeDim::new_1d(UNITS as u32),
-            addresses([&sums, &output]),
-            size,
-            sums.into_buffer_arg(),
-            states.into_buffer_arg(),
-            output.clone().into_buffer_arg(),
-            parts,
-            vectors,
-            element(output.dtype),
-        );
+        put_together(sums, states, &output, parts, vectors);
     }
     output
+}
+
+/// Makes the output of the parts of every query.
+fn put_together(
+    sums: CubeTensor,
+    states: CubeTensor,
+    output: &CubeTensor,
+    parts: usize,
+    vectors: usize,
+) {
+    let [_, _, head_dim] = extents(&sums);
+    let units = output.meta.num_elements() / head_dim * vectors;
+    join::launch(
+        &output.client,
+        cubes(&output.client, units.div_ceil(UNITS)),
+        CubeDim::new_1d(UNITS as u32),
+        addresses([&sums, output]),
+        head_dim / vectors,
+        sums.into_buffer_arg(),
+        states.into_buffer_arg(),
+        output.clone().into_buffer_arg(),
+        parts,
+        vectors,
+        element(output.dtype),
+    );
 }
 
 /// So many that there are cubes for the whole device, where that is possible.
@@ -306,8 +318,8 @@ fn reduced(number: f32, numbers: &mut [f32], #[comptime] of: Reduction) -> f32 {
     sync_cube();
     let mut result = numbers[0];
     #[unroll]
-    for at in 1..SIDE {
-        result = merge(result, numbers[at], of);
+    for at in 0..comptime!(SIDE - 1) {
+        result = merge(result, numbers[at + 1], of);
     }
     result
 }

@@ -13,9 +13,10 @@ use super::places::{Places, of_row};
 use super::plan::{Needs, Plan, plan, vector_size};
 use super::tile::{
     UNSEEN, add_weighted, cached, column, load, merged, no_sums, packed, scores, share, store,
+    total,
 };
 use crate::ops::causal_attention::Heads;
-use crate::ops::cube::mask::{self, Dropout, keep};
+use crate::ops::cube::mask::{self, Dropout};
 
 const NEEDS: Needs = Needs { rows: 1, columns: 2, weights: 1, scores: 1, sums: 1 };
 
@@ -244,42 +245,17 @@ fn attend<T: Float, C: Float, N: Size>(
         if begin + columns > past + first + 1 {
             hide(&mut found, past + first, begin, x, y, plan);
         }
-        #[unroll]
-        for i in 0..height {
-            let mut high = highest[i];
-            #[unroll]
-            for j in 0..width {
-                high = f32::max(high, found[comptime!(i * width + j)]);
-            }
-            exchanged[(y * height + i) * units_x + x] = high;
-        }
+        give_highest(&found, &highest, &mut exchanged, x, y, plan);
         sync_cube();
+        weigh::<N>(&mut found, &exchanged, &mut highest, &mut totals, &mut sums, y, plan);
         #[unroll]
         for i in 0..height {
-            let mut high = exchanged[(y * height + i) * units_x];
-            #[unroll]
-            for other in 1..units_x {
-                high = f32::max(high, exchanged[(y * height + i) * units_x + other]);
-            }
-            let shrink = f32::exp(highest[i] - high);
-            highest[i] = high;
-            let mut total = totals[i] * shrink;
             #[unroll]
             for j in 0..width {
-                let weight = f32::exp(found[comptime!(i * width + j)] - high);
-                total += weight;
-                found[comptime!(i * width + j)] = weight;
+                let query = number * seq + first + y * height + i;
+                let element = mask::element(&dropout, query, seq, begin + column(x, j, plan));
+                found[comptime!(i * width + j)] *= element;
             }
-            totals[i] = total;
-            #[unroll]
-            for lane in 0..comptime!(plan.lanes()) {
-                let index = comptime!(i * plan.lanes() + lane);
-                sums[index] = sums[index] * Vector::new(shrink);
-            }
-        }
-        #[comptime]
-        if let ComptimeOption::Some(dropout) = &dropout {
-            drop_some(&mut found, dropout, number * seq + first, begin, seq, x, y, plan);
         }
         share(&found, &mut weights, x, y, plan);
         sync_cube();
@@ -295,11 +271,7 @@ fn attend<T: Float, C: Float, N: Size>(
     let mut shares = Array::<f32>::new(height);
     #[unroll]
     for i in 0..height {
-        let mut total = 0.0f32;
-        #[unroll]
-        for other in 0..units_x {
-            total += exchanged[(y * height + i) * units_x + other];
-        }
+        let total = total(&exchanged, y * height + i, plan);
         let query = first + y * height + i;
         shares[i] = select(query < count, 1.0f32 / f32::max(total, 1e-30f32), 0.0f32);
         if x == 0 && query < seq {
@@ -340,26 +312,63 @@ fn hide(
     }
 }
 
-/// Drops weights of a tile whose first query is number `query` of all, and whose keys begin at place `key`.
+/// Gives the highest scores that a unit has for its rows, of this tile and those before.
 #[cube]
-fn drop_some(
-    found: &mut Array<f32>,
-    dropout: &Dropout,
-    query: usize,
-    key: usize,
-    seq: usize,
+fn give_highest(
+    found: &Array<f32>,
+    highest: &Array<f32>,
+    to: &mut [f32],
     x: usize,
     y: usize,
     #[comptime] plan: Plan,
 ) {
+    let height = comptime!(plan.tile.height);
     #[unroll]
-    for i in 0..comptime!(plan.tile.height) {
+    for i in 0..height {
+        let mut high = highest[i];
+        #[unroll]
+        for j in 0..comptime!(plan.tile.width) {
+            high = f32::max(high, found[comptime!(i * plan.tile.width + j)]);
+        }
+        to[(y * height + i) * comptime!(plan.tile.units_x) + x] = high;
+    }
+}
+
+/// Makes exponentials of scores, relative to the highest that all units have given, and brings what was added up before
+/// to the same scale.
+#[cube]
+fn weigh<N: Size>(
+    found: &mut Array<f32>,
+    given: &[f32],
+    highest: &mut Array<f32>,
+    totals: &mut Array<f32>,
+    sums: &mut Array<Vector<f32, N>>,
+    y: usize,
+    #[comptime] plan: Plan,
+) {
+    let height = comptime!(plan.tile.height);
+    let units_x = comptime!(plan.tile.units_x);
+    #[unroll]
+    for i in 0..height {
+        let mut high = given[(y * height + i) * units_x];
+        #[unroll]
+        for other in 1..units_x {
+            high = f32::max(high, given[(y * height + i) * units_x + other]);
+        }
+        let shrink = f32::exp(highest[i] - high);
+        highest[i] = high;
+        let mut total = totals[i] * shrink;
         #[unroll]
         for j in 0..comptime!(plan.tile.width) {
             let index = comptime!(i * plan.tile.width + j);
-            let row = query + y * comptime!(plan.tile.height) + i;
-            let place = mask::place(row as u32, seq as u32, (key + column(x, j, plan)) as u32);
-            found[index] = found[index] * keep(dropout, &place);
+            let weight = f32::exp(found[index] - high);
+            total += weight;
+            found[index] = weight;
+        }
+        totals[i] = total;
+        #[unroll]
+        for lane in 0..comptime!(plan.lanes()) {
+            sums[comptime!(i * plan.lanes() + lane)] *= Vector::new(shrink);
         }
     }
 }

@@ -165,6 +165,17 @@ pub(super) fn share(
     }
 }
 
+/// The sum of what the units have given for a row of a tile.
+#[cube]
+pub(super) fn total(given: &[f32], row: usize, #[comptime] plan: Plan) -> f32 {
+    let mut total = 0.0f32;
+    #[unroll]
+    for x in 0..comptime!(plan.tile.units_x) {
+        total += given[row * comptime!(plan.tile.units_x) + x];
+    }
+    total
+}
+
 /// Sums of rows, a unit's part of them, as zeros.
 #[cube]
 pub(super) fn no_sums<N: Size>(#[comptime] plan: Plan) -> Array<Vector<f32, N>> {

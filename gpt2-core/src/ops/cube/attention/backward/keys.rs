@@ -9,7 +9,7 @@ use crate::ops::cube::attention::plan::{Needs, Plan, plan, vector_size};
 use crate::ops::cube::attention::tile::{
     add_weighted, column, load, merged, no_sums, packed, scores, share, store,
 };
-use crate::ops::cube::mask::{self, Dropout, keep};
+use crate::ops::cube::mask::{self, Dropout};
 
 const NEEDS: Needs = Needs { rows: 2, columns: 2, weights: 2, scores: 2, sums: 2 };
 
@@ -105,15 +105,7 @@ fn attend_back<T: Float, N: Size>(
                 let index = comptime!(i * width + j);
                 let key = first + y * height + i;
                 let p = probability(found[index], logarithm, query, key, seq);
-                #[comptime]
-                let keeps = match &dropout {
-                    ComptimeOption::Some(dropout) => {
-                        let place =
-                            mask::place((number * seq + query) as u32, seq as u32, key as u32);
-                        keep(dropout, &place)
-                    }
-                    ComptimeOption::None => 1.0f32.runtime(),
-                };
+                let keeps = mask::element(&dropout, number * seq + query, seq, key);
                 found[index] = p * keeps;
                 changes[index] = p * (changes[index] * keeps - product);
             }

@@ -8,9 +8,10 @@ use super::{Problem, probability};
 use crate::ops::cube::attention::launch::{addresses, cubes, element, extents};
 use crate::ops::cube::attention::plan::{Needs, Plan, plan, vector_size};
 use crate::ops::cube::attention::tile::{
-    add_product, add_weighted, column, load, merged, no_sums, packed, scores, share, store,
+    Rows, add_product, add_weighted, column, load, merged, no_sums, packed, scores, share, store,
+    total,
 };
-use crate::ops::cube::mask::{self, Dropout, keep};
+use crate::ops::cube::mask::{self, Dropout};
 
 const NEEDS: Needs = Needs { rows: 2, columns: 2, weights: 1, scores: 2, sums: 1 };
 
@@ -87,32 +88,14 @@ fn attend_back<T: Float, N: Size>(
 
     load::<T, N>(qkv, &queries, first, seq, factor, &mut query_tile, false, plan);
     load::<T, N>(upstream, &outputs, first, seq, 1.0f32, &mut upstream_tile, false, plan);
-    #[unroll]
-    for i in 0..height {
-        let query = usize::min(first + y * height + i, seq - 1);
-        let mut part = 0.0f32;
-        #[unroll]
-        for lane in 0..comptime!(plan.lanes()) {
-            let at = x + comptime!(lane * units_x);
-            if at < comptime!(plan.vectors) {
-                let place = outputs.first + query * outputs.stride + at;
-                let left = Vector::<f32, N>::cast_from(output[place]);
-                part = add_product::<N>(left, Vector::cast_from(upstream[place]), part);
-            }
-        }
-        exchanged[(y * height + i) * units_x + x] = part;
-    }
+    give_products::<T, N>(output, upstream, &outputs, first, seq, &mut exchanged, x, y, plan);
     sync_cube();
     let mut logarithm = Array::<f32>::new(height);
     let mut product = Array::<f32>::new(height);
     #[unroll]
     for i in 0..height {
         let query = first + y * height + i;
-        let mut total = 0.0f32;
-        #[unroll]
-        for other in 0..units_x {
-            total += exchanged[(y * height + i) * units_x + other];
-        }
+        let total = total(&exchanged, y * height + i, plan);
         product[i] = total;
         logarithm[i] = logarithms[number * seq + usize::min(query, seq - 1)];
         if x == 0 && query < seq {
@@ -138,16 +121,8 @@ fn attend_back<T: Float, N: Size>(
                 let index = comptime!(i * width + j);
                 let key = begin + column(x, j, plan);
                 let p = probability(found[index], logarithm[i], query, key, seq);
-                #[comptime]
-                let change = match &dropout {
-                    ComptimeOption::Some(dropout) => {
-                        let place =
-                            mask::place((number * seq + query) as u32, seq as u32, key as u32);
-                        changes[index] * keep(dropout, &place)
-                    }
-                    ComptimeOption::None => changes[index],
-                };
-                found[index] = p * (change - product[i]);
+                let element = mask::element(&dropout, number * seq + query, seq, key);
+                found[index] = p * (changes[index] * element - product[i]);
             }
         }
         share(&found, &mut weights, x, y, plan);
@@ -160,4 +135,36 @@ fn attend_back<T: Float, N: Size>(
         factors[i] = factor;
     }
     store::<T, N>(&sums, &factors, gradient, &queries, first, seq, x, y, plan);
+}
+
+/// Gives a unit's part of its queries' outputs multiplied by their gradients.
+#[cube]
+fn give_products<T: Float, N: Size>(
+    output: &[Vector<T, N>],
+    upstream: &[Vector<T, N>],
+    rows: &Rows,
+    first: usize,
+    seq: usize,
+    to: &mut [f32],
+    x: usize,
+    y: usize,
+    #[comptime] plan: Plan,
+) {
+    let height = comptime!(plan.tile.height);
+    let units_x = comptime!(plan.tile.units_x);
+    #[unroll]
+    for i in 0..height {
+        let query = usize::min(first + y * height + i, seq - 1);
+        let mut part = 0.0f32;
+        #[unroll]
+        for lane in 0..comptime!(plan.lanes()) {
+            let at = x + comptime!(lane * units_x);
+            if at < comptime!(plan.vectors) {
+                let place = rows.first + query * rows.stride + at;
+                let left = Vector::<f32, N>::cast_from(output[place]);
+                part = add_product::<N>(left, Vector::cast_from(upstream[place]), part);
+            }
+        }
+        to[(y * height + i) * units_x + x] = part;
+    }
 }

@@ -11,7 +11,7 @@ use crate::ops::cube::attention::forward::Attention;
 use crate::ops::cube::attention::launch::{addresses, cubes, element};
 use crate::ops::cube::attention::places::of_row;
 use crate::ops::cube::attention::tile::UNSEEN;
-use crate::ops::cube::mask::{self, Dropout, keep};
+use crate::ops::cube::mask::{self, Dropout};
 
 pub const NEEDS: Needs = Needs { rows: 1, columns: 2, weights: 1, scores: 1 };
 
@@ -163,17 +163,8 @@ fn attend<T: Float, N: Size, P: Products>(
             for i in 0..4usize {
                 let p = f32::exp(found[comptime!(four * 4 + i)] - high);
                 total += p;
-                #[comptime]
-                let kept = match &dropout {
-                    ComptimeOption::Some(dropout) => {
-                        let key = begin + column(own.half, four, i);
-                        let element =
-                            mask::place((number * seq + at) as u32, seq as u32, key as u32);
-                        p * keep(dropout, &element)
-                    }
-                    ComptimeOption::None => p,
-                };
-                weight.insert(i, kept);
+                let key = begin + column(own.half, four, i);
+                weight.insert(i, p * mask::element(&dropout, number * seq + at, seq, key));
             }
             let to = own.row * comptime!(plan.weights_stride() / 4) + four * 2 + own.half;
             weights[to] = Vector::cast_from(weight);

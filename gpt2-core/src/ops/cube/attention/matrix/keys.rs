@@ -8,7 +8,7 @@ use super::tile::{add_weighted, column, load, multiply, place, rows, store};
 use super::units::{PIECE, Products};
 use crate::ops::cube::attention::backward::{Problem, probability};
 use crate::ops::cube::attention::launch::{addresses, cubes, element, extents};
-use crate::ops::cube::mask::{self, Dropout, keep};
+use crate::ops::cube::mask::{self, Dropout};
 
 pub const NEEDS: Needs = Needs { rows: 2, columns: 2, weights: 2, scores: 2 };
 
@@ -114,14 +114,7 @@ fn attend_back<T: Float, N: Size, P: Products>(
                 let at = column(own.half, four, i);
                 let query = begin + at;
                 let p = probability(score.extract(i) * factor, states[at], query, key, seq);
-                #[comptime]
-                let element = match &dropout {
-                    ComptimeOption::Some(dropout) => {
-                        let at = mask::place((number * seq + query) as u32, seq as u32, key as u32);
-                        keep(dropout, &at)
-                    }
-                    ComptimeOption::None => 1.0f32.runtime(),
-                };
+                let element = mask::element(&dropout, number * seq + query, seq, key);
                 keeps.insert(i, p * element);
                 weight.insert(i, p * (change.extract(i) * element - states[columns + at]));
             }

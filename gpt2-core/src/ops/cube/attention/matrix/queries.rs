@@ -10,7 +10,7 @@ use super::units::{PIECE, Products};
 use crate::ops::cube::attention::backward::{Problem, probability};
 use crate::ops::cube::attention::launch::{addresses, cubes, element, extents};
 use crate::ops::cube::attention::tile::add_product;
-use crate::ops::cube::mask::{self, Dropout, keep};
+use crate::ops::cube::mask::{self, Dropout};
 
 pub const NEEDS: Needs = Needs { rows: 2, columns: 2, weights: 1, scores: 2 };
 
@@ -125,15 +125,8 @@ fn attend_back<T: Float, N: Size, P: Products>(
             for i in 0..4usize {
                 let key = begin + column(own.half, four, i);
                 let p = probability(score.extract(i) * factor, logarithm, query, key, seq);
-                #[comptime]
-                let change = match &dropout {
-                    ComptimeOption::Some(dropout) => {
-                        let at = mask::place((number * seq + query) as u32, seq as u32, key as u32);
-                        change.extract(i) * keep(dropout, &at)
-                    }
-                    ComptimeOption::None => change.extract(i),
-                };
-                weight.insert(i, p * (change - product));
+                let element = mask::element(&dropout, number * seq + query, seq, key);
+                weight.insert(i, p * (change.extract(i) * element - product));
             }
             let at = own.row * comptime!(plan.weights_stride() / 4) + four * 2 + own.half;
             weights[at] = Vector::cast_from(weight);

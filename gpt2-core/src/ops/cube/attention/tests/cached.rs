@@ -36,13 +36,14 @@ impl Case<'_> {
                 for head in 0..HEADS {
                     let to = self.at(row, head, place);
                     cache[to..to + self.head_dim]
-                        .copy_from_slice(self.new(qkv, row, at, part, head));
+                        .copy_from_slice(self.token(qkv, row, at, part, head));
                 }
             }
         }
     }
 
-    fn new<'q>(
+    /// A head of query, key or value of a new token.
+    fn token<'q>(
         &self,
         qkv: &'q [f32],
         row: usize,
@@ -63,7 +64,7 @@ impl Case<'_> {
                     let part = |cache: &[f32], place| {
                         wide(&cache[self.at(row, head, place)..][..self.head_dim])
                     };
-                    let query = wide(self.new(qkv, row, at, 0, head));
+                    let query = wide(self.token(qkv, row, at, 0, head));
                     let scores =
                         (0..=place).map(|key| dot(&query, &part(keys, key)) * f64::from(FACTOR));
                     let to = (row * self.seq + at) * self.embd() + head * self.head_dim;
