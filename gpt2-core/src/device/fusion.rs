@@ -16,22 +16,22 @@ const VARIABLE: &str = "GPT2_FUSION";
 /// [`Error::Environment`] where the variable has another value than `on` or `off`, or comes too late.
 pub(super) fn apply() -> Result<()> {
     static APPLIED: OnceLock<Result<(), RegistryError>> = OnceLock::new();
-    if is_on()? {
+    let asked = env::var_os(VARIABLE).map(|value| named(&value.to_string_lossy())).transpose()?;
+    // Off where nobody asks: with fusion, Burn 0.22.1 gave wrong numbers in 4 of 8 runs of the test
+    // `cached_decode_equals_full_pass` on llvmpipe (0.02 to 0.8 apart where 2e-5 is allowed), which writes into a slice of a tensor
+    // and reads it again; without fusion in none of 6.
+    if asked == Some(true) {
         return Ok(());
     }
     let applied = APPLIED.get_or_init(|| BUILTIN_NAMES.iter().try_for_each(|name| remove(name)));
-    applied.as_ref().map_err(|_| Error::Environment {
-        variable: VARIABLE,
-        found: "off".to_string(),
-        expected: "no tensor on a GPU before the first device is opened by its name".to_string(),
-    })?;
-    Ok(())
-}
-
-fn is_on() -> Result<bool> {
-    match env::var_os(VARIABLE) {
-        Some(value) => named(&value.to_string_lossy()),
-        None => Ok(true),
+    match applied {
+        Err(_) if asked.is_some() => Err(Error::Environment {
+            variable: VARIABLE,
+            found: "off".to_string(),
+            expected: "no tensor on a GPU before the first device is opened by its name"
+                .to_string(),
+        }),
+        _ => Ok(()),
     }
 }
 
