@@ -100,7 +100,7 @@ fn decode_step(criterion: &mut Criterion) {
             };
             let mut cache = KvCache::new(&config, batch, 2 * TEXT, &device).expect("room");
             let _ = read(&vec![ids(TEXT); batch], &mut cache);
-            group.bench_function(BenchmarkId::new(name, format!("batch {batch}")), |bencher| {
+            group.bench_function(BenchmarkId::new(&name, format!("batch {batch}")), |bencher| {
                 bencher.iter(|| {
                     (0..batch).for_each(|row| cache.truncate(row, TEXT));
                     read(&vec![ids(1); batch], &mut cache)

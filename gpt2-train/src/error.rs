@@ -126,7 +126,7 @@ pub enum Error {
         /// Optimizer steps done.
         step: usize,
         /// What happened to it.
-        source: gpt2_core::Error,
+        source: Box<gpt2_core::Error>,
         /// The last checkpoint, where there is one. It is whole: checkpoints appear as such or not at all.
         checkpoint: Option<PathBuf>,
     },
@@ -161,7 +161,7 @@ impl Error {
     pub(crate) fn of_device_after(self, step: usize, checkpoint: Option<PathBuf>) -> Self {
         match self {
             Self::Core(source) if source.is_of_the_device() => {
-                Self::Device { step, source, checkpoint }
+                Self::Device { step, source: Box::new(source), checkpoint }
             }
             other => other,
         }

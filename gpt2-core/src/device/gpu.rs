@@ -41,15 +41,20 @@ pub(super) fn best() -> Option<String> {
     if cuda::count().is_some_and(|count| count > 0) {
         return Some(numbered("cuda", 0));
     }
-    #[cfg(feature = "wgpu")]
-    {
-        if !graphics::may_reach_a_gpu() {
-            return None;
-        }
-        let first = graphics::of_interface(graphics::preferred()?).into_iter().next()?;
-        return (first.adapter.kind != AdapterKind::Software).then(|| numbered("wgpu", 0));
+    best_of_graphics()
+}
+
+#[cfg(feature = "wgpu")]
+fn best_of_graphics() -> Option<String> {
+    if !graphics::may_reach_a_gpu() {
+        return None;
     }
-    #[cfg(not(feature = "wgpu"))]
+    let first = graphics::of_interface(graphics::preferred()?).into_iter().next()?;
+    (first.adapter.kind != AdapterKind::Software).then(|| numbered("wgpu", 0))
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn best_of_graphics() -> Option<String> {
     None
 }
 

@@ -35,8 +35,11 @@ pub struct DeviceInfo {
     pub adapter: Option<Adapter>,
 }
 
+/// A name, and how its device is had.
+type Host = (&'static str, fn() -> Device);
+
 /// The backends of the processor that are compiled in, best first.
-const HOSTS: &[(&str, fn() -> Device)] = &[
+const HOSTS: &[Host] = &[
     #[cfg(feature = "flex")]
     ("flex", Device::flex),
     #[cfg(feature = "ndarray")]

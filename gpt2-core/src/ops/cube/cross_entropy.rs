@@ -182,7 +182,7 @@ fn peak_of_row<F: Float>(
 ) -> Peak {
     let mut most = f32::new(LOWEST);
     let mut sum = 0.0f32;
-    let mut place = columns + 0;
+    let mut place = columns;
     let mut column = UNIT_POS as usize;
     while column < columns {
         let logit = f32::cast_from(logits[start + column]);
