@@ -1,6 +1,7 @@
 //! Integration tests of `gpt2-train`, in one binary.
 
 mod checkpoint;
+mod device_memory;
 mod events;
 mod growth;
 mod lora;

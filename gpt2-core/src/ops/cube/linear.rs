@@ -6,7 +6,7 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::matmul::{MatmulStrategy, matmul};
 use burn_cubecl::tensor::CubeTensor;
 
-use super::tensors::matrix;
+use super::tensors::{empty, matrix};
 
 /// `x @ weight`, over the last axis of `x`, in the element type of the weight.
 pub(super) fn product(x: CubeTensor, weight: CubeTensor) -> CubeTensor {
@@ -37,7 +37,10 @@ fn rows_of(x: CubeTensor) -> CubeTensor {
 /// # Panics
 /// If there is no kernel for it, which is a fault of the device: every device has the plainest one.
 pub(super) fn multiply(left: CubeTensor, right: CubeTensor, dtype: DType) -> CubeTensor {
-    matmul(left, right, None, MatmulStrategy::default(), dtype)
+    let shape = [left.shape()[0], right.shape()[1]];
+    // Of CUDA's allocator rows may be padded, which the kernels behind a product do not expect.
+    let output = empty(&left, shape, dtype);
+    matmul(left, right, Some(output), MatmulStrategy::default(), dtype)
         .unwrap_or_else(|error| panic!("no kernel for this product: {error:?}"))
 }
 

@@ -1,37 +1,16 @@
-//! What every launch of a kernel here needs.
+//! What every launch of a kernel here needs, beside what those of all operations share.
 
+use burn::backend::cubecl::dtype_to_storage_type;
 use burn::tensor::{DType, Shape};
-use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
-use cubecl::client::Client;
-use cubecl::ir::{ElemType, FloatKind};
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
-use cubecl::server::CubeCountSelection;
+
+pub(super) use crate::ops::cube::tensors::{cubes, empty, owned as own};
 
 /// The type of a tensor's numbers, in kernels.
 pub(super) fn element(dtype: DType) -> ElemType {
-    ElemType::Float(match dtype {
-        DType::F16 => FloatKind::F16,
-        DType::BF16 => FloatKind::BF16,
-        DType::F32 => FloatKind::F32,
-        _ => unreachable!("attention is asked for floats of up to 32 bits only, not {dtype:?}"),
-    })
-}
-
-/// A tensor on the device of another, with nothing written to it yet.
-pub(super) fn empty<const D: usize>(
-    like: &CubeTensor,
-    shape: [usize; D],
-    dtype: DType,
-) -> CubeTensor {
-    let (client, device) = (like.client.clone(), like.device.clone());
-    empty_device_contiguous_dtype(client, device, Shape::new(shape), dtype)
-}
-
-/// As many cubes, over as many axes as the device wants; perhaps a few more, which have nothing to do.
-pub(super) fn cubes(client: &Client, count: usize) -> CubeCount {
-    CubeCountSelection::new(client, count as u32).cube_count()
+    dtype_to_storage_type(dtype)
 }
 
 /// The extents of a tensor.
@@ -42,12 +21,6 @@ pub(super) fn extents<const D: usize>(tensor: &CubeTensor) -> [usize; D] {
 /// The widest addresses that one of some tensors needs.
 pub(super) fn addresses<const N: usize>(tensors: [&CubeTensor; N]) -> AddressType {
     tensors.into_iter().map(CubeTensor::required_address_type).max().unwrap_or_default()
-}
-
-/// The tensor, to be written where it lies, or a copy of it where somebody else holds it.
-pub(super) fn own(tensor: CubeTensor) -> CubeTensor {
-    let tensor = into_contiguous(tensor);
-    if tensor.can_mut() { tensor } else { tensor.copy() }
 }
 
 /// Numbers in pairs, `[len, 2]`, on the device of a tensor.
