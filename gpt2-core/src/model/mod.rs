@@ -221,8 +221,9 @@ impl Gpt2 {
     pub fn hidden_cached(&self, batch: &Gpt2Batch, cache: &mut KvCache) -> Tensor<3> {
         let places = Places::behind(cache, batch);
         let layers = Some((&mut cache.layers[..], &places));
-        let hidden =
-            ops::on_a_worker(|| self.run(batch, self.tokens(), layers, &mut Kept::default()));
+        let hidden = ops::on_a_worker(&self.device(), || {
+            self.run(batch, self.tokens(), layers, &mut Kept::default())
+        });
         cache.lengths.clear();
         cache.lengths.extend(places.ranges().map(|range| range.end));
         hidden
@@ -235,7 +236,7 @@ impl Gpt2 {
     /// - output: `[.., vocab]`
     #[must_use]
     pub fn head<const D: usize>(&self, hidden: Tensor<D>) -> Tensor<D> {
-        ops::on_a_worker(|| self.head_table().scores(hidden))
+        ops::on_a_worker(&self.device(), || self.head_table().scores(hidden))
     }
 
     /// The table that scores hidden states, `[vocab, embd]`.
@@ -262,7 +263,7 @@ impl Gpt2 {
         let places = cache.as_ref().map(|(_, places)| *places);
         let mut x = self.embed(batch, tokens, places, masks); // [batch, seq, embd]
         let bias = match places {
-            Some(places) => places.bias(&x),
+            Some(places) => places.bias(&x, self.config.head_dim()),
             None => self.attention_bias(batch),
         };
         for (layer, block) in self.h.iter().enumerate() {

@@ -75,9 +75,9 @@ impl Places {
     }
 
     /// What hides from every token of `x`, `[rows, seq, embd]`, what stands behind it, where that
-    /// takes a mask.
-    pub fn bias(&self, x: &Tensor<3>) -> AttentionBias {
-        if ops::attends_in_place(x) {
+    /// takes a mask for heads of a width.
+    pub fn bias(&self, x: &Tensor<3>, head_dim: usize) -> AttentionBias {
+        if ops::attends_in_place(x, head_dim) {
             return AttentionBias::none();
         }
         AttentionBias::ragged(self.distinct_starts(), self.seq, self.width(), &x.device())

@@ -8,6 +8,7 @@ use burn::tensor::{Bool, Device, FloatDType, Tensor, TensorData, activation::sof
 
 use super::fused::{self, FusedOps};
 use super::{DropoutMasks, dropout};
+use crate::device;
 
 /// Score of a key that a query must not see.
 ///
@@ -146,10 +147,18 @@ pub fn attention(
     Attended { output: probabilities.clone().matmul(value), probabilities }
 }
 
-/// Whether [`attend_in_place`] takes tokens like `x`, `[rows, seq, any]`.
+/// The widest heads that the kernels of GPUs have room for; GPT-2's are of 64.
+const MOST_HEAD_DIM: usize = 256;
+
+/// Whether there are kernels for heads of a width where `x` is.
+pub(super) fn takes_heads<const D: usize>(x: &Tensor<D>, head_dim: usize) -> bool {
+    head_dim <= MOST_HEAD_DIM || !device::is_gpu(&x.device())
+}
+
+/// Whether [`attend_in_place`] takes tokens like `x`, `[rows, seq, any]`, of heads of a width.
 #[must_use]
-pub fn attends_in_place(x: &Tensor<3>) -> bool {
-    !x.is_autodiff() && fused::is_ours(x)
+pub fn attends_in_place(x: &Tensor<3>, head_dim: usize) -> bool {
+    !x.is_autodiff() && fused::is_ours(x) && takes_heads(x, head_dim)
 }
 
 /// Attention of tokens that follow what was read, without a copy, a mask or anything else

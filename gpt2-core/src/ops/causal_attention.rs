@@ -3,7 +3,7 @@
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
-use super::attention::{Attended, AttentionBias, AttentionScale, attention};
+use super::attention::{Attended, AttentionBias, AttentionScale, attention, takes_heads};
 use super::dropout::DropoutMasks;
 use super::dropout::Mask;
 use super::fused::{self, FusedOps};
@@ -36,7 +36,8 @@ pub fn causal_attention(
     drop_probability: f64,
     masks: &mut DropoutMasks,
 ) -> Tensor<3> {
-    if bias.is_causal() && fused::is_ours(&qkv) {
+    let head_dim = qkv.dims()[2] / 3 / heads;
+    if bias.is_causal() && fused::is_ours(&qkv) && takes_heads(&qkv, head_dim) {
         let drops = drop_probability != 0.0 && qkv.is_autodiff();
         let mask = drops.then(|| Mask::new(masks.next_key(), drop_probability));
         let heads = Heads { count: heads, factor: scale.factor as f32, mask };
