@@ -125,7 +125,7 @@ pub(super) fn limits(device: &Device) -> Option<Limits> {
 fn card(number: usize) -> Result<CubeDevice, String> {
     match cuda::count() {
         None => Err("this build is without the feature `cuda`".to_string()),
-        Some(count) if number >= count => Err(too_few(count, "cards", "CUDA")),
+        Some(count) if number >= count => Err(too_few(count, "card", "CUDA")),
         Some(_) => cuda::open(number).map(|(device, _)| device),
     }
 }
@@ -137,7 +137,7 @@ fn adapter_of(family: &str, number: usize) -> Result<CubeDevice, String> {
     let adapters = interface.map(graphics::of_interface).unwrap_or_default();
     let found = adapters
         .get(number)
-        .ok_or_else(|| too_few(adapters.len(), "adapters", interface.unwrap_or(family)))?;
+        .ok_or_else(|| too_few(adapters.len(), "adapter", interface.unwrap_or(family)))?;
     graphics::open(&found.device)?;
     Ok(CubeDevice::Wgpu(found.device.clone()))
 }
@@ -154,8 +154,9 @@ fn graphics_name(device: &cubecl::device::WgpuDevice) -> Option<String> {
 
 fn too_few(count: usize, what: &str, of: &str) -> String {
     match count {
-        0 => format!("{of} has no {what} here"),
-        _ => format!("{of} has {count} {what} here, counted from 0"),
+        0 => format!("{of} has no {what}s here"),
+        1 => format!("{of} has 1 {what} here, number 0"),
+        _ => format!("{of} has {count} {what}s here, counted from 0"),
     }
 }
 

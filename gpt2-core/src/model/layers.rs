@@ -10,8 +10,8 @@ use super::lora::LoraLinear;
 use super::source::{self, TensorSource};
 use crate::config::Activation;
 use crate::lora::LoraConfig;
-use crate::ops::{self, DropoutMasks};
-use crate::quantize::{CompactFormat, CompactMatrix, DepthAxis};
+use crate::ops::{self, CompactWeight, DropoutMasks};
+use crate::quantize::{CompactFormat, DepthAxis};
 use crate::{Error, Result};
 
 /// A table of vectors.
@@ -20,7 +20,7 @@ pub struct Embedding {
     /// `[rows, embd]`; where the table is in fewer bits, what it stands for.
     pub weight: Param<Tensor<2>>,
     #[module(skip)]
-    compact: Option<CompactMatrix>,
+    compact: Option<CompactWeight>,
 }
 
 impl Embedding {
@@ -35,10 +35,15 @@ impl Embedding {
     /// - x: `[.., embd]`
     /// - output: `[.., rows]`
     pub(super) fn scores<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        match self.compact.as_ref().filter(|_| ops::takes_quantized(&x)) {
+        match self.compact_for(&x) {
             Some(table) => ops::quantized_scores(x, table),
             None => ops::scores(x, self.weight.val()),
         }
+    }
+
+    /// The table in fewer bits, where there is a product of it with `x`.
+    pub(super) fn compact_for<const D: usize>(&self, x: &Tensor<D>) -> Option<&CompactWeight> {
+        self.compact.as_ref().filter(|table| ops::takes_quantized(x, table))
     }
 
     /// Keeps the table in fewer bits.
@@ -54,7 +59,7 @@ impl Embedding {
 
     /// The table in fewer bits, if it is.
     #[must_use]
-    pub fn compact(&self) -> Option<&CompactMatrix> {
+    pub fn compact(&self) -> Option<&CompactWeight> {
         self.compact.as_ref()
     }
 }
@@ -67,7 +72,7 @@ pub struct Conv1D {
     /// `[out]`.
     pub bias: Param<Tensor<1>>,
     #[module(skip)]
-    compact: Option<CompactMatrix>,
+    compact: Option<CompactWeight>,
     /// From `in` to the rank of LoRA; there is either both of these or neither.
     lora_A: Option<LoraLinear>,
     /// From the rank to `out`.
@@ -113,8 +118,8 @@ impl Conv1D {
     }
 
     /// The weight in fewer bits, where there is a product of it with `x`.
-    pub(super) fn compact_for(&self, x: &Tensor<3>) -> Option<&CompactMatrix> {
-        self.compact.as_ref().filter(|_| ops::takes_quantized(x))
+    pub(super) fn compact_for(&self, x: &Tensor<3>) -> Option<&CompactWeight> {
+        self.compact.as_ref().filter(|weight| ops::takes_quantized(x, weight))
     }
 
     /// The activation of [`forward`](Self::forward).
@@ -185,7 +190,7 @@ impl Conv1D {
 
     /// The weight in fewer bits, if it is.
     #[must_use]
-    pub fn compact(&self) -> Option<&CompactMatrix> {
+    pub fn compact(&self) -> Option<&CompactWeight> {
         self.compact.as_ref()
     }
 
@@ -210,7 +215,7 @@ fn compacted(
     weight: &mut Param<Tensor<2>>,
     axis: DepthAxis,
     format: CompactFormat,
-) -> Result<CompactMatrix> {
+) -> Result<CompactWeight> {
     let values = weight.val();
     let numbers = values.clone().try_into_vec_as::<f32>().map_err(Error::compute)?;
     if let Some(wrong) = numbers.iter().find(|number| !number.is_finite()) {
@@ -218,7 +223,7 @@ fn compacted(
     }
     let matrix = format.apply(&numbers, values.dims(), axis)?;
     *weight = source::floats(&matrix, weight.id, &values.device());
-    Ok(matrix)
+    Ok(matrix.into())
 }
 
 /// Layer normalization over the last axis (Ba et al. 2016).

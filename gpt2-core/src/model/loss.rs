@@ -3,8 +3,7 @@
 use burn::tensor::{Int, Tensor};
 
 use super::{Gpt2, Gpt2Batch, Kept, Tokens};
-use crate::ops::{self, TokenTable};
-use crate::quantize::CompactMatrix;
+use crate::ops::{self, CompactWeight, TokenTable};
 
 impl Gpt2 {
     /// Summed negative log-likelihood of the tokens `targets` after `positions`, in nats, times `factor`.
@@ -99,8 +98,8 @@ impl Gpt2 {
     }
 
     /// The head in fewer bits, where there are products of it with these hidden states.
-    fn compact_head(&self, hidden: &Tensor<2>) -> Option<&CompactMatrix> {
-        self.head_table().compact().filter(|_| ops::takes_quantized(hidden))
+    fn compact_head(&self, hidden: &Tensor<2>) -> Option<&CompactWeight> {
+        self.head_table().compact_for(hidden)
     }
 }
 

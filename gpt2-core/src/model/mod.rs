@@ -35,8 +35,7 @@ use self::layers::{Embedding, LayerNorm};
 use self::places::Places;
 use self::source::TensorSource;
 use crate::lora::LoraConfig;
-use crate::ops::{self, DropoutMasks, TokenTable};
-use crate::quantize::CompactMatrix;
+use crate::ops::{self, CompactWeight, DropoutMasks, TokenTable};
 use crate::weights::{Loaded, names};
 use crate::{Gpt2Config, Result, device};
 
@@ -87,11 +86,14 @@ pub struct Gpt2Output {
 /// Refuses weights that a GPU has no room for, before the first is read.
 fn check_limits(config: &Gpt2Config, device: &Device) -> Result<()> {
     let Some(limits) = device::limits(device) else { return Ok(()) };
-    let bytes = |shape: &[usize]| 4 * shape.iter().map(|&extent| extent as u64).product::<u64>();
-    let all = names::parameters(config).iter().map(|(_, shape)| bytes(shape)).sum();
-    names::parameters(config)
-        .iter()
-        .try_for_each(|(name, shape)| limits.check(&format!("`{name}`"), bytes(shape), all))
+    let bytes = |(name, shape): &(String, Vec<usize>)| {
+        let format = config.quantization_config.and_then(|found| found.format_of(name));
+        let bits = format.map_or(32, |format| format.bits() as u64);
+        bits * shape.iter().map(|&extent| extent as u64).product::<u64>() / 8
+    };
+    let parameters = names::parameters(config);
+    let all = parameters.iter().map(bytes).sum();
+    parameters.iter().try_for_each(|one| limits.check(&format!("`{}`", one.0), bytes(one), all))
 }
 
 impl Gpt2 {
@@ -288,7 +290,7 @@ impl Gpt2 {
 #[allow(clippy::large_enum_variant)] // There is one at a time.
 enum Tokens<'a> {
     Floats(Box<TokenTable>),
-    Compact(&'a CompactMatrix),
+    Compact(&'a CompactWeight),
 }
 
 /// Inner results of a pass, as [`Gpt2Output`] has them.

@@ -47,7 +47,7 @@ impl Gpt2 {
             Tokens::Floats(table) => ops::embedding(*table, self.wpe.weight.val(), ids, positions),
             Tokens::Compact(table) => {
                 let places = module::embedding(self.wpe.weight.val(), positions);
-                ops::quantized_rows(table, &ids) + places
+                ops::quantized_rows(table, ids) + places
             }
         };
         ops::dropout(embedded, self.embd_pdrop, masks)

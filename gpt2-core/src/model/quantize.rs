@@ -3,6 +3,7 @@
 use burn::module::Module;
 
 use super::Gpt2;
+use crate::ops::CompactWeight;
 use crate::quantize::{CompactFormat, CompactMatrix, Quantization, QuantizedMatrix};
 use crate::weights::names;
 use crate::{Error, Result};
@@ -10,9 +11,9 @@ use crate::{Error, Result};
 impl Gpt2 {
     /// The model with quantized weights, for inference.
     ///
-    /// On `flex`, without gradients, products are then computed with whole numbers and the floats are gone. Elsewhere
-    /// every weight is computed from its whole numbers when it is first used, and kept: the same rounded weights,
-    /// without savings. [`parameters`](Self::parameters) computes all of them.
+    /// On `flex` and on GPUs, without gradients, products are then computed with whole numbers and the floats are gone. On
+    /// `ndarray` every weight is computed from its whole numbers when it is first used, and kept: the same rounded
+    /// weights, without savings. [`parameters`](Self::parameters) computes all of them.
     ///
     /// # Errors
     /// [`Error::Argument`] for a model with LoRA, which has to be merged first; [`Error::Compute`] when the device
@@ -44,7 +45,8 @@ impl Gpt2 {
     }
 
     /// The model with the weights that [`quantize`](Self::quantize) concerns in bf16: half of the memory, and in
-    /// decoding half of the time, which goes into reading them. Arithmetic stays that of f32.
+    /// decoding half of the time, which goes into reading them. Arithmetic stays that of f32, but for products of many
+    /// rows on a GPU that multiplies in bf16.
     ///
     /// # Errors
     /// As [`quantize`](Self::quantize).
@@ -122,7 +124,9 @@ impl Gpt2 {
         let wte = ("wte.weight".to_string(), self.wte.compact());
         let head = self.lm_head.as_ref().map(|head| (names::LM_HEAD.to_string(), head.compact()));
         let all = std::iter::once(wte).chain(blocks).chain(head);
-        let quantized = |(name, matrix): (String, Option<&CompactMatrix>)| match matrix {
+        let quantized = |(name, weight): (String, Option<&CompactWeight>)| match weight
+            .map(CompactWeight::matrix)
+        {
             Some(CompactMatrix::Quantized(matrix)) => Some((name, matrix.clone())),
             Some(CompactMatrix::Half(_)) | None => None,
         };

@@ -3,6 +3,7 @@
 use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Shape, Tensor, TensorData};
 
+use crate::ops::CompactWeight;
 use crate::quantize::CompactMatrix;
 use crate::weights::Loaded;
 use crate::{Error, Gpt2Config, Result};
@@ -50,14 +51,14 @@ impl<'a> TensorSource<'a> {
     pub(super) fn weight(
         &mut self,
         name: &str,
-    ) -> Result<(Param<Tensor<2>>, Option<CompactMatrix>)> {
+    ) -> Result<(Param<Tensor<2>>, Option<CompactWeight>)> {
         let (loaded, shape) = self.next(name, 2)?;
         match loaded {
             Loaded::Float(values) => {
                 Ok((Param::from_data(data(name, values, shape, self.device)?, self.device), None))
             }
             Loaded::Compact(matrix) if matrix.shape()[..] == shape[..] => {
-                Ok((floats(&matrix, ParamId::new(), self.device), Some(matrix)))
+                Ok((floats(&matrix, ParamId::new(), self.device), Some(matrix.into())))
             }
             Loaded::Compact(matrix) => {
                 let found = format!("shape {:?} for {name}", matrix.shape());

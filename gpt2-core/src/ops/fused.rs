@@ -34,7 +34,7 @@ pub(super) fn is_ours<const D: usize>(x: &Tensor<D>) -> bool {
 }
 
 /// What the environment of this process asks for, which is read once.
-fn are_on() -> bool {
+pub(super) fn are_on() -> bool {
     static ARE_ON: OnceLock<bool> = OnceLock::new();
     *ARE_ON.get_or_init(|| check().unwrap_or(true))
 }

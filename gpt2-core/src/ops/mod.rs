@@ -12,6 +12,7 @@ mod adamw;
 mod attention;
 mod autodiff;
 mod causal_attention;
+mod compact_weight;
 #[cfg(feature = "flex")]
 mod cpu;
 mod cross_entropy;
@@ -28,6 +29,8 @@ mod quantized;
 mod rows;
 #[cfg(feature = "cube")]
 mod shapes;
+#[cfg(feature = "cube")]
+mod words;
 mod worker;
 
 use burn::tensor::Tensor;
@@ -38,6 +41,7 @@ pub use attention::{
     Attended, AttentionBias, AttentionScale, attend_in_place, attends_in_place, attention,
 };
 pub use causal_attention::{causal_attention, heads_apart, heads_together};
+pub use compact_weight::CompactWeight;
 pub use cross_entropy::{
     cross_entropy, linear_cross_entropy, linear_cross_entropy_and_hits, token_accuracy,
 };

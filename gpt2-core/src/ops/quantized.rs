@@ -2,10 +2,13 @@
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, backend_extension};
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{DType, Int, Tensor, TensorData};
 
 use super::activation::activate;
+use super::compact_weight::CompactWeight;
 use super::fused;
+#[cfg(feature = "cube")]
+use super::words::Then;
 use crate::config::Activation;
 use crate::device;
 use crate::quantize::CompactMatrix;
@@ -46,16 +49,31 @@ pub trait QuantizedOps: Backend {
     ) -> (FloatTensor<Self>, IntTensor<Self>);
 }
 
-/// Whether there are products of this tensor with quantized weights: for `f32` on `flex`, without gradients.
+/// Whether there are products of this tensor with a weight in fewer bits: of `f32` on `flex`, and on a GPU where the depth
+/// makes whole words; without gradients.
 #[must_use]
-pub fn takes_quantized<const D: usize>(x: &Tensor<D>) -> bool {
-    fused::is_ours(x) && device::is_flex(&x.device()) && !x.is_autodiff()
+pub fn takes_quantized<const D: usize>(x: &Tensor<D>, weight: &CompactWeight) -> bool {
+    x.dtype() == DType::F32
+        && fused::is_ours(x)
+        && !x.is_autodiff()
+        && (device::is_flex(&x.device()) || makes_words(weight))
+}
+
+#[cfg(feature = "cube")]
+fn makes_words(weight: &CompactWeight) -> bool {
+    weight.matrix().word_shape().is_whole()
+}
+
+#[cfg(not(feature = "cube"))]
+fn makes_words(_: &CompactWeight) -> bool {
+    false
 }
 
 /// `x @ weight + bias` with a quantized weight, `[in, out]`.
 ///
-/// Where the weight is of whole numbers, `x` is quantized too, to 8 bits with a scale for each row and group of the
-/// weight, and sums within a group are exact. A weight in bf16 is computed with in f32.
+/// On `flex`, where the weight is of whole numbers, `x` is quantized too, to 8 bits with a scale for each row and group
+/// of the weight, and sums within a group are exact. A weight in bf16 is computed with in f32, as is every weight
+/// on a GPU.
 ///
 /// # Shapes
 /// - x: `[.., in]`
@@ -67,11 +85,15 @@ pub fn takes_quantized<const D: usize>(x: &Tensor<D>) -> bool {
 #[must_use]
 pub fn quantized_linear<const D: usize>(
     x: Tensor<D>,
-    weight: &CompactMatrix,
+    weight: &CompactWeight,
     bias: Tensor<1>,
 ) -> Tensor<D> {
-    let (x, bias) = (x.into_dispatch(), bias.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as QuantizedOps>::quantized_linear(x, bias, weight.clone()))
+    #[cfg(feature = "cube")]
+    if device::is_gpu(&x.device()) {
+        return weight.on(&x.device()).product(x, Then::Bias(bias));
+    }
+    let (x, bias, weight) = (x.into_dispatch(), bias.into_dispatch(), weight.matrix().clone());
+    Tensor::from_dispatch(<Dispatch as QuantizedOps>::quantized_linear(x, bias, weight))
 }
 
 /// `activation(x @ weight + bias)` with a quantized weight.
@@ -84,15 +106,19 @@ pub fn quantized_linear<const D: usize>(
 #[must_use]
 pub fn quantized_linear_activated<const D: usize>(
     x: Tensor<D>,
-    weight: &CompactMatrix,
+    weight: &CompactWeight,
     bias: Tensor<1>,
     function: Activation,
 ) -> Tensor<D> {
     if !function.is_gelu_tanh() {
         return activate(quantized_linear(x, weight, bias), function);
     }
-    let (x, bias) = (x.into_dispatch(), bias.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as QuantizedOps>::quantized_gelu(x, bias, weight.clone()))
+    #[cfg(feature = "cube")]
+    if device::is_gpu(&x.device()) {
+        return weight.on(&x.device()).product(x, Then::BiasGelu(bias));
+    }
+    let (x, bias, weight) = (x.into_dispatch(), bias.into_dispatch(), weight.matrix().clone());
+    Tensor::from_dispatch(<Dispatch as QuantizedOps>::quantized_gelu(x, bias, weight))
 }
 
 /// `x @ weight + bias + residual` with a quantized weight.
@@ -105,12 +131,16 @@ pub fn quantized_linear_activated<const D: usize>(
 #[must_use]
 pub fn quantized_linear_residual<const D: usize>(
     x: Tensor<D>,
-    weight: &CompactMatrix,
+    weight: &CompactWeight,
     bias: Tensor<1>,
     residual: Tensor<D>,
 ) -> Tensor<D> {
-    let ([x, residual], weight) = ([x, residual].map(Tensor::into_dispatch), weight.clone());
-    let bias = bias.into_dispatch();
+    #[cfg(feature = "cube")]
+    if device::is_gpu(&x.device()) {
+        return weight.on(&x.device()).product(x, Then::BiasResidual(bias, residual));
+    }
+    let [x, residual] = [x, residual].map(Tensor::into_dispatch);
+    let (bias, weight) = (bias.into_dispatch(), weight.matrix().clone());
     let output = <Dispatch as QuantizedOps>::quantized_residual(x, bias, residual, weight);
     Tensor::from_dispatch(output)
 }
@@ -124,9 +154,13 @@ pub fn quantized_linear_residual<const D: usize>(
 /// # Panics
 /// As [`quantized_linear`].
 #[must_use]
-pub fn quantized_scores<const D: usize>(x: Tensor<D>, table: &CompactMatrix) -> Tensor<D> {
-    let output = <Dispatch as QuantizedOps>::quantized_scores(x.into_dispatch(), table.clone());
-    Tensor::from_dispatch(output)
+pub fn quantized_scores<const D: usize>(x: Tensor<D>, table: &CompactWeight) -> Tensor<D> {
+    #[cfg(feature = "cube")]
+    if device::is_gpu(&x.device()) {
+        return table.on(&x.device()).product(x, Then::Nothing);
+    }
+    let (x, table) = (x.into_dispatch(), table.matrix().clone());
+    Tensor::from_dispatch(<Dispatch as QuantizedOps>::quantized_scores(x, table))
 }
 
 /// [`cross_entropy`](super::cross_entropy) of the [`quantized_scores`] of `hidden`, and their
@@ -142,12 +176,18 @@ pub fn quantized_scores<const D: usize>(x: Tensor<D>, table: &CompactMatrix) -> 
 #[must_use]
 pub fn quantized_cross_entropy(
     hidden: Tensor<2>,
-    table: &CompactMatrix,
+    table: &CompactWeight,
     targets: Tensor<1, Int>,
 ) -> (Tensor<1>, Tensor<1, Int>) {
+    #[cfg(feature = "cube")]
+    if device::is_gpu(&hidden.device()) {
+        // Many rows: the table is read as floats, for as long as that takes.
+        let table = table.on(&hidden.device()).table();
+        return super::linear_cross_entropy_and_hits(hidden, table, targets);
+    }
     let (hidden, targets) = (hidden.into_dispatch(), targets.into_dispatch());
-    let (loss, hits) =
-        <Dispatch as QuantizedOps>::quantized_cross_entropy(hidden, targets, table.clone());
+    let table = table.matrix().clone();
+    let (loss, hits) = <Dispatch as QuantizedOps>::quantized_cross_entropy(hidden, targets, table);
     (Tensor::from_dispatch(loss), Tensor::from_dispatch(hits))
 }
 
@@ -160,7 +200,12 @@ pub fn quantized_cross_entropy(
 /// # Panics
 /// If an id is not a row of the table.
 #[must_use]
-pub fn quantized_rows(table: &CompactMatrix, ids: &Tensor<2, Int>) -> Tensor<3> {
+pub fn quantized_rows(table: &CompactWeight, ids: Tensor<2, Int>) -> Tensor<3> {
+    #[cfg(feature = "cube")]
+    if device::is_gpu(&ids.device()) && fused::are_on() && makes_words(table) {
+        return table.on(&ids.device()).rows(ids);
+    }
+    let table = table.matrix();
     let ([rows, embd], [batch, seq]) = (table.shape(), ids.dims());
     let mut values = Vec::with_capacity(batch * seq * embd);
     for id in ids.to_data().iter::<i64>() {

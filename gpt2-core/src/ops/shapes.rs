@@ -7,6 +7,7 @@ use burn::tensor::{DType, Shape};
 
 use super::AdamWUpdate;
 use super::causal_attention::Heads;
+use crate::quantize::WordShape;
 
 /// `shape` with another extent of the last axis.
 fn with_last(shape: &Shape, last: usize) -> Shape {
@@ -51,6 +52,18 @@ pub(super) fn of_bias_gradient(upstream: &Shape) -> Shape {
 
 pub(super) fn of_scattered(upstream: &Shape, rows: &usize) -> Shape {
     Shape::new([*rows, last(upstream)])
+}
+
+pub(super) fn of_words(x: &Shape, words: &WordShape) -> Shape {
+    with_last(x, words.columns)
+}
+
+pub(super) fn of_word_rows(ids: &Shape, words: &WordShape) -> Shape {
+    Shape::new([ids[0], ids[1], words.depth])
+}
+
+pub(super) fn of_word_table(words: &WordShape) -> Shape {
+    Shape::new([words.columns, words.depth])
 }
 
 pub(super) fn of_layer_norm_backward(

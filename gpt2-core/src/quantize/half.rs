@@ -80,6 +80,12 @@ impl HalfMatrix {
         [self.0.order.depth, self.0.order.columns]
     }
 
+    /// The number at a place of the depth in a column.
+    #[cfg(feature = "cube")]
+    pub(crate) fn at(&self, depth: usize, column: usize) -> bf16 {
+        self.panel(column / PANEL)[depth * PANEL + column % PANEL]
+    }
+
     /// `[depth][column]` of some columns.
     pub(crate) fn panel(&self, panel: usize) -> &[bf16] {
         let size = self.0.order.depth * PANEL;

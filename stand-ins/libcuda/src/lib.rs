@@ -71,6 +71,33 @@ succeed! {
     cuModuleUnload(*mut c_void);
 }
 
+/// A description of a tensor in 128 bytes, for copies that the device makes by itself.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cuTensorMapEncodeTiled(
+    map: *mut [u64; 16],
+    _kind: c_int,
+    rank: c_uint,
+    address: *mut c_void,
+    _extents: *const u64,
+    strides: *const u64,
+    _box_extents: *const c_uint,
+    _steps: *const c_uint,
+    _interleave: c_int,
+    _swizzle: c_int,
+    _promotion: c_int,
+    _fill: c_int,
+) -> c_int {
+    // The alignments that the driver demands.
+    // SAFETY: the caller's duty by the driver's interface: one stride less than axes.
+    let strides = unsafe { std::slice::from_raw_parts(strides, rank.saturating_sub(1) as usize) };
+    if !(address as usize).is_multiple_of(16) || strides.iter().any(|stride| stride % 16 != 0) {
+        log::write("REFUSED a tensor map that is not aligned to 16 bytes");
+        return INVALID_VALUE;
+    }
+    // SAFETY: the caller's duty by the driver's interface.
+    unsafe { answer(map, [0; 16]) }
+}
+
 /// Functions that give a number or a handle.
 macro_rules! give {
     ($($name:ident($place:ty $(, $kind:ty)*) = $value:expr;)*) => {$(
@@ -93,9 +120,9 @@ give! {
     cuStreamCreate(*mut c_void, c_uint) = HANDLE;
     cuStreamCreateWithPriority(*mut c_void, c_uint, c_int) = HANDLE;
     cuEventCreate(*mut c_void, c_uint) = HANDLE;
-    // A thousandth of a millisecond between any two events.
-    cuEventElapsedTime_v2(f32, *mut c_void, *mut c_void) = 0.001;
-    cuEventElapsedTime(f32, *mut c_void, *mut c_void) = 0.001;
+    // Milliseconds between any two events: long enough for whoever repeats a kernel until it takes its time.
+    cuEventElapsedTime_v2(f32, *mut c_void, *mut c_void) = 50.0;
+    cuEventElapsedTime(f32, *mut c_void, *mut c_void) = 50.0;
     cuGetErrorName(*const c_char, c_int) = c"error of the stand-in".as_ptr();
 }
 
@@ -202,9 +229,37 @@ extern "C" fn cuLaunchKernel(
     _parameters: *mut *mut c_void,
     _extra: *mut *mut c_void,
 ) -> c_int {
+    launch(function, [grid_x, grid_y, grid_z], [block_x, block_y, block_z], shared_bytes)
+}
+
+/// The beginning of `CUlaunchConfig`.
+#[repr(C)]
+struct LaunchConfig {
+    grid: [c_uint; 3],
+    block: [c_uint; 3],
+    shared_bytes: c_uint,
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cuLaunchKernelEx(
+    config: *const LaunchConfig,
+    function: *mut c_void,
+    _parameters: *mut *mut c_void,
+    _extra: *mut *mut c_void,
+) -> c_int {
+    // SAFETY: the caller's duty by the driver's interface.
+    let config = unsafe { &*config };
+    launch(function, config.grid, config.block, config.shared_bytes)
+}
+
+fn launch(
+    function: *mut c_void,
+    grid: [c_uint; 3],
+    block: [c_uint; 3],
+    shared_bytes: c_uint,
+) -> c_int {
     let kernels = KERNELS.lock().expect("nothing panics with the lock");
     let Some(kernel) = kernels.get(&(function as usize)) else { return INVALID_VALUE };
-    let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
     let fits = limits::grid_fits(grid)
         && limits::block_fits(block)
         && i64::from(shared_bytes) <= i64::from(kernel.shared_bytes);

@@ -109,7 +109,7 @@ fn sigmoid<N: Size>(twice: Vector<f32, N>) -> Vector<f32, N> {
 
 /// `x * sigmoid(2 u)` with `2 u = 2 sqrt(2 / pi) (x + 0.044715 x^3)`, which is `x / 2 (1 + tanh(u))`.
 #[cube]
-fn gelu_of<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
+pub(super) fn gelu_of<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
     let slope = Vector::<f32, N>::new(comptime!(TWICE_SLOPE as f32));
     let cubic = Vector::<f32, N>::new(comptime!((TWICE_SLOPE * CUBIC) as f32));
     x * sigmoid::<N>((x * x * cubic + slope) * x)

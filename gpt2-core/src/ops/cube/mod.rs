@@ -20,3 +20,4 @@ mod scatter;
 mod tensors;
 #[cfg(test)]
 mod tests;
+mod words;

@@ -12,6 +12,7 @@ use cubecl::device::WgpuDeviceKind;
 mod moments;
 mod rows;
 mod tables;
+mod words;
 
 /// Rows and columns: one, odd, typical, and wider than a cube.
 const SIZES: [[usize; 2]; 8] =
@@ -65,17 +66,21 @@ fn values(x: CubeTensor) -> Vec<f64> {
 
 /// Equal but for the rounding of the type, and of sums in f32.
 fn assert_same(found: CubeTensor, expected: &[f64], context: &str) {
+    let allowed = match found.dtype {
+        DType::F16 => 1e-3,
+        DType::BF16 => 8e-3,
+        _ => 1e-5,
+    };
+    assert_near(found, expected, allowed, context);
+}
+
+/// Equal but for a part of the largest number, or of 1.
+fn assert_near(found: CubeTensor, expected: &[f64], part: f64, context: &str) {
     let dtype = found.dtype;
     assert!(found.is_contiguous(), "{context}");
     let found = values(found);
     assert_eq!(found.len(), expected.len(), "{context}");
-    let most = expected.iter().fold(1.0, |most: f64, value| most.max(value.abs()));
-    let allowed = most
-        * match dtype {
-            DType::F16 => 1e-3,
-            DType::BF16 => 8e-3,
-            _ => 1e-5,
-        };
+    let allowed = part * expected.iter().fold(1.0, |most: f64, value| most.max(value.abs()));
     for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
         let apart = (found - expected).abs();
         assert!(apart <= allowed, "{context} {dtype:?} at {at}: {found} and not {expected}");
