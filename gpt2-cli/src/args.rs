@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use gpt2_core::ModelFolder;
 use gpt2_core::device::{self, AdapterKind};
+use gpt2_core::ops::{Float32MatmulPrecision, set_float32_matmul_precision};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::commands::{self, Failure};
@@ -39,11 +40,14 @@ pub struct Global {
         value_parser = clap::value_parser!(u16).range(1..=1024)
     )]
     pub threads: Option<u16>,
+    /// How CUDA cards multiply f32: `highest` in f32, `high` in TF32, as `torch.set_float32_matmul_precision`
+    #[arg(long, global = true, value_name = "highest|high", display_order = 1002, default_value_t)]
+    pub float32_matmul_precision: Float32MatmulPrecision,
     /// No progress and no messages on standard error, errors apart
-    #[arg(long, global = true, display_order = 1002)]
+    #[arg(long, global = true, display_order = 1003)]
     pub quiet: bool,
     /// JSON on standard output, one object a line, and nothing else there
-    #[arg(long, global = true, display_order = 1003)]
+    #[arg(long, global = true, display_order = 1004)]
     pub json: bool,
 }
 
@@ -178,6 +182,7 @@ impl Global {
         if let Some(name) = &self.device {
             self.warn_of_software(&device::by_name(name)?);
         }
+        set_float32_matmul_precision(self.float32_matmul_precision);
         self.set_threads()
     }
 

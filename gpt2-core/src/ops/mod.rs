@@ -25,6 +25,7 @@ mod layer_norm;
 mod linear;
 mod mlp;
 pub mod plain;
+mod precision;
 mod quantized;
 mod rows;
 #[cfg(feature = "cube")]
@@ -50,6 +51,9 @@ pub use embedding::{TokenTable, embedding};
 pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_activated, linear_residual, scores};
 pub use mlp::{MlpWeights, mlp};
+pub use precision::{
+    Float32MatmulPrecision, float32_matmul_precision, set_float32_matmul_precision,
+};
 pub use quantized::{
     quantized_cross_entropy, quantized_linear, quantized_linear_activated,
     quantized_linear_residual, quantized_rows, quantized_scores, takes_quantized,

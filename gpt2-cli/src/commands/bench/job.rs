@@ -146,6 +146,7 @@ impl Job {
             ("--peak-gbs", peaks.gbs.map(|rate| rate.to_string())),
             ("--device", global.device.clone()),
             ("--threads", global.threads.map(|threads| threads.to_string())),
+            ("--float32-matmul-precision", Some(global.float32_matmul_precision.to_string())),
         ];
         for (option, value) in numbers {
             command.args(value.map(|value| format!("{option}={value}")));

@@ -4,7 +4,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::mask::{Dropout, argument, keep, keep_pair, place};
+use super::mask::{Dropout, Wide, argument, keep, keep_pair, place};
 use super::tensors::{Sweep, element, output, sweep};
 use crate::ops::dropout::Mask;
 
@@ -58,7 +58,9 @@ pub(super) fn masked<N: Size>(x: Vector<f32, N>, mask: &Dropout, at: usize) -> V
     let mut factor = zero;
     let width = N::value();
     if comptime!(width == 1) {
-        factor.insert(0usize, keep(mask, &place(at as u32, 1u32, 0u32)));
+        // Without a product by 1, for whose upper half CubeCL 0.11.3 takes the other factor instead of 0.
+        let alone = Wide { low: at as u32, high: 0u32.runtime() };
+        factor.insert(0usize, keep(mask, &alone));
     } else {
         #[unroll]
         for pair in 0..comptime!(width / 2) {

@@ -6,7 +6,11 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::matmul::{MatmulStrategy, matmul};
 use burn_cubecl::tensor::CubeTensor;
 
+#[cfg(feature = "cuda")]
+use super::exact;
 use super::tensors::{empty, matrix};
+#[cfg(feature = "cuda")]
+use crate::ops::{Float32MatmulPrecision, float32_matmul_precision};
 
 /// `x @ weight`, over the last axis of `x`, in the element type of the weight.
 pub(super) fn product(x: CubeTensor, weight: CubeTensor) -> CubeTensor {
@@ -32,7 +36,8 @@ fn rows_of(x: CubeTensor) -> CubeTensor {
     CubeBackend::float_reshape(x, shape.into())
 }
 
-/// The product of two matrices, whose sums are made in `f32`, in the element type `dtype`.
+/// The product of two matrices, whose sums are made in `f32`, in the element type `dtype`. Factors of `f32` are not rounded
+/// unless that is asked for.
 ///
 /// # Panics
 /// If there is no kernel for it, which is a fault of the device: every device has the plainest one.
@@ -40,6 +45,14 @@ pub(super) fn multiply(left: CubeTensor, right: CubeTensor, dtype: DType) -> Cub
     let shape = [left.shape()[0], right.shape()[1]];
     // Of CUDA's allocator rows may be padded, which the kernels behind a product do not expect.
     let output = empty(&left, shape, dtype);
+    #[cfg(feature = "cuda")]
+    if [&left, &right].iter().all(|factor| factor.dtype == DType::F32)
+        && float32_matmul_precision() == Float32MatmulPrecision::Highest
+        && exact::would_round(&output.client)
+    {
+        exact::multiply(left, right, output.clone());
+        return output;
+    }
     matmul(left, right, Some(output), MatmulStrategy::default(), dtype)
         .unwrap_or_else(|error| panic!("no kernel for this product: {error:?}"))
 }

@@ -10,6 +10,8 @@ mod bias;
 mod cross_entropy;
 mod dropout;
 mod embedding;
+#[cfg(feature = "cuda")]
+mod exact;
 mod kernels;
 mod lanes;
 mod layer_norm;
