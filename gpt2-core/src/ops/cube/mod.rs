@@ -10,12 +10,14 @@ mod bias;
 mod cross_entropy;
 mod dropout;
 mod embedding;
+mod groups;
 mod kernels;
 mod lanes;
 mod layer_norm;
 mod linear;
 mod mask;
 mod moments;
+mod norms;
 mod scatter;
 mod tensors;
 #[cfg(test)]
