@@ -12,7 +12,8 @@ use gpt2_core::Gpt2Config;
 use gpt2_core::bench::Shape;
 use gpt2_core::config::Activation;
 use gpt2_core::ops::{
-    self, AdamWUpdate, AttentionBias, AttentionScale, DropoutMasks, TokenTable, plain,
+    self, AdamWParameters, AdamWUpdate, AttentionBias, AttentionScale, DropoutMasks, TokenTable,
+    plain,
 };
 
 /// Tokens.
@@ -229,12 +230,15 @@ fn optimizer(criterion: &mut Criterion) {
     };
     let places = devices().into_iter().map(place).collect();
     compare(criterion, "optimizer: AdamW", places, |(gradient, state), body| {
-        let step = match body {
-            Body::Fused => ops::adamw,
-            Body::Plain => plain::adamw,
-        };
         let (value, moments) = state.take().expect("the step before has left it");
-        let (value, moments) = step(value, moments, gradient.clone(), &update);
+        let (value, moments) = match body {
+            Body::Fused => {
+                let mut parameters = AdamWParameters::new(None);
+                parameters.push(value, moments, gradient.clone(), 0, update);
+                parameters.step().remove(0).into_parts()
+            }
+            Body::Plain => plain::adamw(value, moments, gradient.clone(), &update),
+        };
         *state = Some((value, Some(moments)));
     });
 }

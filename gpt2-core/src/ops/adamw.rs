@@ -5,7 +5,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::tensor::{DType, Device, Tensor};
 
 use super::fused::{self, FusedOps};
-use crate::device;
+use super::list::Tensors;
 
 /// The constants of one step of Adam with decoupled weight decay for one parameter.
 ///
@@ -28,35 +28,127 @@ pub struct AdamWUpdate {
     pub decay: f64,
 }
 
-/// Moves a parameter by one step: `g = gradient_factor * gradient`, `mean = beta1 * mean + (1 - beta1) * g`,
+/// Parameters that AdamW moves by one step: `g = gradient_factor * gradient`, `mean = beta1 * mean + (1 - beta1) * g`,
 /// `square = beta2 * square + (1 - beta2) * g^2` and
 /// `value = decay * value - rate * mean / (root_factor * sqrt(square) + epsilon)`.
 ///
-/// Gives the new value, mean and square; without `moments`, which are mean and square, both start at 0. Where a tensor
-/// has no other owner and the backend is `flex`, it is changed where it lies, in one pass over memory.
+/// All are collected first, since a GPU moves many in one launch. Where the operation is fused, tensors without other
+/// owners are changed where they lie, in one pass over memory.
 ///
 /// Source: Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2.
-///
-/// # Shapes
-/// All of one shape.
-#[must_use]
-pub fn adamw(
-    value: Tensor<1>,
-    moments: Option<[Tensor<1>; 2]>,
-    gradient: Tensor<1>,
-    update: &AdamWUpdate,
-) -> (Tensor<1>, [Tensor<1>; 2]) {
-    if takes(&value) && takes(&gradient) {
-        let (value, gradient) = (value.into_dispatch(), gradient.into_dispatch());
-        let [mean, square] = started(moments, &value);
-        let (value, mean, square) =
-            <Dispatch as FusedOps>::adamw(value, mean, square, gradient, *update);
-        return (Tensor::from_dispatch(value), [mean, square].map(Tensor::from_dispatch));
-    }
-    by_parts(value, moments, gradient, update)
+#[derive(Debug, Default)]
+pub struct AdamWParameters {
+    factors: Option<Tensor<1>>,
+    /// Those that wait for the kernel.
+    waiting: Vec<Waiting>,
+    /// All of them; `None` for one that waits.
+    moved: Vec<Option<AdamWMoved>>,
 }
 
-/// As [`adamw`], of ordinary operations.
+#[derive(Debug)]
+struct Waiting {
+    value: FloatTensor<Dispatch>,
+    moments: [FloatTensor<Dispatch>; 2],
+    gradient: FloatTensor<Dispatch>,
+    place: usize,
+    update: AdamWUpdate,
+}
+
+/// A parameter after a step.
+#[derive(Debug)]
+pub struct AdamWMoved {
+    value: FloatTensor<Dispatch>,
+    moments: [FloatTensor<Dispatch>; 2],
+}
+
+impl AdamWParameters {
+    /// None yet. With `factors` a gradient is also multiplied with the one at its parameter's place, which the host
+    /// need not know.
+    ///
+    /// # Shapes
+    /// - factors: `[more than every place]`
+    #[must_use]
+    pub fn new(factors: Option<Tensor<1>>) -> Self {
+        Self { factors, ..Self::default() }
+    }
+
+    /// Another one. Without `moments`, which are mean and square, both are 0.
+    ///
+    /// # Shapes
+    /// - value, gradient: the same
+    /// - moments: as many elements, flat
+    pub fn push<const D: usize>(
+        &mut self,
+        value: Tensor<D>,
+        moments: Option<[Tensor<1>; 2]>,
+        gradient: Tensor<D>,
+        place: usize,
+        update: AdamWUpdate,
+    ) {
+        if takes(&value) && takes(&gradient) {
+            let (value, gradient) = (value.into_dispatch(), gradient.into_dispatch());
+            let moments = match moments {
+                Some(moments) => moments.map(Tensor::into_dispatch),
+                None => [(); 2].map(|()| <Dispatch as FusedOps>::moment(value.clone())),
+            };
+            self.waiting.push(Waiting { value, moments, gradient, place, update });
+            self.moved.push(None);
+            return;
+        }
+        let shape = value.dims();
+        let count = [shape.iter().product::<usize>()];
+        let mut gradient = gradient.reshape(count);
+        if let Some(factors) = &self.factors {
+            gradient = gradient * factors.clone().narrow(0, place, 1);
+        }
+        let (value, moments) = by_parts(value.reshape(count), moments, gradient, &update);
+        let value = value.reshape(shape).into_dispatch();
+        let moments = moments.map(Tensor::into_dispatch);
+        self.moved.push(Some(AdamWMoved { value, moments }));
+    }
+
+    /// Moves them; gives them back in their order.
+    #[must_use]
+    pub fn step(self) -> Vec<AdamWMoved> {
+        let mut found = launched(self.waiting, self.factors).into_iter();
+        self.moved.into_iter().filter_map(|moved| moved.or_else(|| found.next())).collect()
+    }
+}
+
+impl AdamWMoved {
+    /// New value, mean and mean of squares.
+    #[must_use]
+    pub fn into_parts<const D: usize>(self) -> (Tensor<D>, [Tensor<1>; 2]) {
+        (Tensor::from_dispatch(self.value), self.moments.map(Tensor::from_dispatch))
+    }
+}
+
+/// The step of the kernel.
+fn launched(parameters: Vec<Waiting>, factors: Option<Tensor<1>>) -> Vec<AdamWMoved> {
+    if parameters.is_empty() {
+        return Vec::new();
+    }
+    let [mut values, mut means, mut squares, mut gradients] = [(); 4].map(|()| Vec::new());
+    let (mut places, mut updates) = (Vec::new(), Vec::new());
+    for Waiting { value, moments: [mean, square], gradient, place, update } in parameters {
+        values.push(value);
+        means.push(mean);
+        squares.push(square);
+        gradients.push(gradient);
+        places.push(place);
+        updates.push(update);
+    }
+    let factors = factors.into_iter().map(Tensor::into_dispatch).collect();
+    let [values, means, squares, gradients, factors] =
+        [values, means, squares, gradients, factors].map(Tensors);
+    let (values, means, squares) =
+        <Dispatch as FusedOps>::adamw(values, means, squares, gradients, factors, places, updates);
+    let moments = means.0.into_iter().zip(squares.0).map(<[_; 2]>::from);
+    let moved = |(value, moments)| AdamWMoved { value, moments };
+    values.0.into_iter().zip(moments).map(moved).collect()
+}
+
+/// The step of one parameter, of ordinary operations.
 #[must_use]
 pub fn by_parts(
     value: Tensor<1>,
@@ -77,105 +169,57 @@ pub fn by_parts(
     (value, [mean, square])
 }
 
-/// As [`adamw`], with one more factor on the gradient that only the device knows: `factors[at]`.
-///
-/// # Shapes
-/// As there; factors: `[more than at]`
-#[must_use]
-pub fn adamw_clipped(
-    value: Tensor<1>,
-    moments: Option<[Tensor<1>; 2]>,
-    gradient: Tensor<1>,
-    factors: &Tensor<1>,
-    at: usize,
-    update: &AdamWUpdate,
-) -> (Tensor<1>, [Tensor<1>; 2]) {
-    if !takes(&value) || !takes(&gradient) {
-        let factor = factors.clone().narrow(0, at, 1);
-        return by_parts(value, moments, gradient * factor, update);
-    }
-    let (gradient, factors) = (gradient.into_dispatch(), factors.clone().into_dispatch());
-    let value = value.into_dispatch();
-    let [mean, square] = started(moments, &value);
-    let (value, mean, square) =
-        <Dispatch as FusedOps>::adamw_clipped(value, mean, square, gradient, factors, at, *update);
-    (Tensor::from_dispatch(value), [mean, square].map(Tensor::from_dispatch))
-}
-
-/// Moments as they are, or before the first step.
-fn started(
-    moments: Option<[Tensor<1>; 2]>,
-    value: &FloatTensor<Dispatch>,
-) -> [FloatTensor<Dispatch>; 2] {
-    match moments {
-        Some(moments) => moments.map(Tensor::into_dispatch),
-        None => [(); 2].map(|()| <Dispatch as FusedOps>::moment(value.clone())),
-    }
-}
-
-/// Sum of the squares of all elements, `[1]`.
-///
-/// On `flex` it is an f64 and the same for any number of threads, elsewhere of the type of `x`.
-#[must_use]
-pub fn squared_norm<const D: usize>(x: Tensor<D>) -> Tensor<1> {
-    if takes(&x) {
-        return Tensor::from_dispatch(<Dispatch as FusedOps>::squared_norm(x.into_dispatch()));
-    }
-    x.square().sum()
-}
-
 /// Sums of the squares of many tensors, which stay on their device.
 #[derive(Debug)]
 pub struct SquaredNorms {
-    /// Partial sums of each tensor, where there is a kernel that makes them.
-    partial: Option<Tensor<2>>,
-    /// One sum a tensor, where there is none.
-    whole: Vec<Option<Tensor<1>>>,
-    added: usize,
+    /// Whether there is a kernel, which is given all tensors at once.
+    is_fused: bool,
+    tensors: Vec<FloatTensor<Dispatch>>,
+    /// The number of each of them.
+    places: Vec<usize>,
+    /// One sum a tensor, where there is no kernel.
+    sums: Vec<Option<Tensor<1>>>,
+    count: usize,
     device: Device,
 }
 
 impl SquaredNorms {
-    /// Partial sums of one tensor.
-    const PARTS: usize = 256;
-
-    /// Room for the sums of `count` tensors on a device.
+    /// Of no tensors yet, which will be of a device.
     #[must_use]
-    pub fn new(count: usize, device: &Device) -> Self {
+    pub fn new(device: &Device) -> Self {
         let device = device.clone().inner();
-        let partial = device::is_gpu(&device)
-            .then(|| Tensor::zeros([count, Self::PARTS], &device))
-            .filter(fused::is_ours);
-        Self { partial, whole: Vec::new(), added: 0, device }
+        let is_fused = fused::is_ours(&Tensor::<1>::empty([1], &device));
+        let (tensors, places, sums) = Default::default();
+        Self { is_fused, tensors, places, sums, count: 0, device }
     }
 
-    /// Adds the sum of the next tensor, or 0 for none.
+    /// The next tensor, or none, whose sum is 0.
     pub fn push<const D: usize>(&mut self, x: Option<Tensor<D>>) {
-        let at = self.added;
-        self.added += 1;
-        match (&mut self.partial, x) {
-            (Some(partial), Some(x)) => {
-                let sums = partial.extract().into_dispatch();
-                let sums = <Dispatch as FusedOps>::squares_into(sums, x.into_dispatch(), at);
-                *partial = Tensor::from_dispatch(sums);
+        let place = self.count;
+        self.count += 1;
+        match x {
+            Some(x) if self.is_fused => {
+                self.tensors.push(x.into_dispatch());
+                self.places.push(place);
             }
-            (Some(_), None) => {}
-            (None, x) => self.whole.push(x.map(squared_norm)),
+            x => self.sums.push(x.map(|x| x.square().sum())),
         }
     }
 
-    /// The sums, `[count]`, in the order in which tensors were added.
+    /// The sums, `[count]`, in the order of the tensors.
+    ///
+    /// On `flex` they are f64 and the same for any number of threads, on a GPU f32, elsewhere of the type of the tensors.
     #[must_use]
     pub fn finish(self) -> Tensor<1> {
-        match self.partial {
-            Some(partial) => partial.sum_dim(1).squeeze_dim(1),
-            None => {
-                let dtype = self.whole.iter().flatten().map(Tensor::dtype).next();
-                let zero = Tensor::<1>::zeros([1], &self.device).cast(dtype.unwrap_or(DType::F32));
-                let sums = self.whole.into_iter().map(|sum| sum.unwrap_or_else(|| zero.clone()));
-                Tensor::cat(sums.collect(), 0)
-            }
+        let Self { tensors, places, sums, count, device, .. } = self;
+        if !tensors.is_empty() {
+            let sums = <Dispatch as FusedOps>::squared_norms(Tensors(tensors), places, count);
+            return Tensor::from_dispatch(sums);
         }
+        let dtype = sums.iter().flatten().map(Tensor::dtype).next();
+        let zero = Tensor::<1>::zeros([1], &device).cast(dtype.unwrap_or(DType::F32));
+        let sums = sums.into_iter().map(|sum| sum.unwrap_or_else(|| zero.clone()));
+        Tensor::cat(sums.collect(), 0)
     }
 }
 

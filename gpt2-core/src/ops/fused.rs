@@ -10,6 +10,7 @@ use burn::tensor::{DType, Tensor};
 use super::AdamWUpdate;
 use super::causal_attention::Heads;
 use super::dropout::Mask;
+use super::list::Tensors;
 #[cfg(feature = "cube")]
 use super::shapes;
 use crate::{Error, Result, device};
@@ -188,40 +189,31 @@ pub trait FusedOps: Backend {
         filled: usize,
     ) -> FloatTensor<Self>;
 
-    /// A step of AdamW where the tensors lie; gives value, mean and mean of squares. Records nothing.
+    /// A step of AdamW where the tensors lie, of many parameters; gives values, means and means of squares. `factors` is one
+    /// tensor of further factors on the gradients, of which `places` has the parameters' own, or none. Records nothing.
     #[fusion(meta = shapes::of_adamw)]
     fn adamw(
-        value: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        square: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        update: AdamWUpdate,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+        #[extension_type] values: Tensors<Self>,
+        #[extension_type] means: Tensors<Self>,
+        #[extension_type] squares: Tensors<Self>,
+        #[extension_type] gradients: Tensors<Self>,
+        #[extension_type] factors: Tensors<Self>,
+        places: Vec<usize>,
+        updates: Vec<AdamWUpdate>,
+    ) -> (Tensors<Self>, Tensors<Self>, Tensors<Self>);
 
-    /// [`adamw`](Self::adamw) of `factors[at] * gradient`.
-    #[allow(clippy::too_many_arguments)]
-    #[fusion(meta = shapes::of_adamw_clipped)]
-    fn adamw_clipped(
-        value: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        square: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        factors: FloatTensor<Self>,
-        at: usize,
-        update: AdamWUpdate,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
-
-    /// Zeros of the shape of a tensor, for a moment of AdamW.
-    #[fusion(dtype = like, shape = like)]
+    /// As many zeros as a tensor has elements, flat: a moment of AdamW.
+    #[fusion(dtype = like, shape = shapes::flat(like))]
     fn moment(like: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// Sum of squares, an f64 `[1]`. Records nothing.
-    #[fusion(dtype = DType::F32, shape = shapes::one())]
-    fn squared_norm(x: FloatTensor<Self>) -> FloatTensor<Self>;
-
-    /// Writes parts of the sum of squares of `x` into the row `at` of `sums`. Records nothing.
-    #[fusion(dtype = sums, shape = sums)]
-    fn squares_into(sums: FloatTensor<Self>, x: FloatTensor<Self>, at: usize) -> FloatTensor<Self>;
+    /// Sums of squares of tensors, each at its place among `count` numbers, which are 0 elsewhere: f64 on `flex`, f32 on a
+    /// GPU. Records nothing.
+    #[fusion(meta = shapes::of_squared_norms)]
+    fn squared_norms(
+        #[extension_type] xs: Tensors<Self>,
+        places: Vec<usize>,
+        count: usize,
+    ) -> FloatTensor<Self>;
 
     /// `sum + factor * part`, where `sum` lies. Records nothing.
     #[fusion(dtype = sum, shape = sum)]

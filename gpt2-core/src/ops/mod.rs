@@ -23,6 +23,7 @@ mod embedding;
 mod fused;
 mod layer_norm;
 mod linear;
+mod list;
 mod mlp;
 pub mod plain;
 mod precision;
@@ -37,7 +38,7 @@ mod worker;
 use burn::tensor::Tensor;
 
 pub use activation::activate;
-pub use adamw::{AdamWUpdate, SquaredNorms, adamw, adamw_clipped, add_scaled, squared_norm};
+pub use adamw::{AdamWMoved, AdamWParameters, AdamWUpdate, SquaredNorms, add_scaled};
 pub use attention::{
     Attended, AttentionBias, AttentionScale, attend_in_place, attends_in_place, attention,
 };

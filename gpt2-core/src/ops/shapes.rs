@@ -26,6 +26,10 @@ pub(super) fn one() -> Shape {
     Shape::new([1])
 }
 
+pub(super) fn flat(shape: &Shape) -> Shape {
+    Shape::new([shape.num_elements()])
+}
+
 pub(super) fn of_linear(x: &Shape, weight: &Shape) -> Shape {
     with_last(x, weight[1])
 }
@@ -125,23 +129,17 @@ pub(super) fn of_attend(
 }
 
 pub(super) fn of_adamw(
-    value: &TensorSpec,
-    mean: &TensorSpec,
-    square: &TensorSpec,
-    _gradient: &TensorSpec,
-    _update: &AdamWUpdate,
-) -> (TensorSpec, TensorSpec, TensorSpec) {
-    (value.clone(), mean.clone(), square.clone())
+    values: &[TensorSpec],
+    means: &[TensorSpec],
+    squares: &[TensorSpec],
+    _gradients: &[TensorSpec],
+    _factors: &[TensorSpec],
+    _places: &[usize],
+    _updates: &[AdamWUpdate],
+) -> (Vec<TensorSpec>, Vec<TensorSpec>, Vec<TensorSpec>) {
+    (values.to_vec(), means.to_vec(), squares.to_vec())
 }
 
-pub(super) fn of_adamw_clipped(
-    value: &TensorSpec,
-    mean: &TensorSpec,
-    square: &TensorSpec,
-    gradient: &TensorSpec,
-    _factors: &TensorSpec,
-    _at: &usize,
-    update: &AdamWUpdate,
-) -> (TensorSpec, TensorSpec, TensorSpec) {
-    of_adamw(value, mean, square, gradient, update)
+pub(super) fn of_squared_norms(_xs: &[TensorSpec], _places: &[usize], count: &usize) -> TensorSpec {
+    TensorSpec::new(Shape::new([*count]), DType::F32)
 }

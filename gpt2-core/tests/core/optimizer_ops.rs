@@ -1,7 +1,7 @@
 //! What an optimizer does with tensors, against ordinary operations and f64.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use gpt2_core::ops::{self, AdamWUpdate};
+use gpt2_core::ops::{self, AdamWParameters, AdamWUpdate, SquaredNorms};
 
 use crate::common::devices;
 
@@ -49,6 +49,20 @@ fn expected(start: [f32; 4], steps: usize, update: &AdamWUpdate) -> f64 {
     value
 }
 
+type Moments = [Tensor<1>; 2];
+
+/// A step of one parameter.
+fn adamw(
+    value: Tensor<1>,
+    moments: Option<Moments>,
+    gradient: Tensor<1>,
+    update: &AdamWUpdate,
+) -> (Tensor<1>, Moments) {
+    let mut parameters = AdamWParameters::new(None);
+    parameters.push(value, moments, gradient, 0, *update);
+    parameters.step().remove(0).into_parts()
+}
+
 #[test]
 fn adamw_equals_its_formulas() {
     for device in devices() {
@@ -58,7 +72,7 @@ fn adamw_equals_its_formulas() {
                 let gradient = numbers(count, 2, &device);
                 let (mut value, mut moments) = (start.clone(), None);
                 for _ in 0..3 {
-                    let (next, found) = ops::adamw(value, moments, gradient.clone(), &update);
+                    let (next, found) = adamw(value, moments, gradient.clone(), &update);
                     (value, moments) = (next, Some(found));
                 }
                 let found = values(&value);
@@ -79,9 +93,8 @@ fn adamw_equals_its_formulas() {
 fn the_fused_step_equals_ordinary_operations_to_the_last_bit() {
     for device in devices() {
         for update in updates() {
-            let step = |adamw: fn(_, _, _, &AdamWUpdate) -> _| {
-                let mut found: (Tensor<1>, Option<[Tensor<1>; 2]>) =
-                    (numbers(100_003, 1, &device), None);
+            let step = |adamw: fn(_, _, _, &AdamWUpdate) -> (Tensor<1>, Moments)| {
+                let mut found = (numbers(100_003, 1, &device), None);
                 for seed in 2..5 {
                     let gradient = numbers(100_003, seed, &device);
                     let (value, moments) = adamw(found.0, found.1, gradient, &update);
@@ -90,8 +103,75 @@ fn the_fused_step_equals_ordinary_operations_to_the_last_bit() {
                 let [mean, square] = found.1.unwrap();
                 [found.0, mean, square].map(|tensor| values(&tensor))
             };
-            assert!(step(ops::adamw) == step(ops::plain::adamw), "{device:?} {update:?}");
+            assert!(step(adamw) == step(ops::plain::adamw), "{device:?} {update:?}");
         }
+    }
+}
+
+/// Parameters of several ranks and constants, with factors that the device knows and without, each of which is moved as if alone.
+#[test]
+fn parameters_are_moved_together_as_one_by_one() {
+    for device in devices() {
+        for factors in [None, Some(numbers(40, 9, &device))] {
+            let update = |at: usize| AdamWUpdate { rate: 1e-4 * at as f64, ..updates()[at % 3] };
+            let given = |at: usize| {
+                let number = |seed| numbers(1 + 33 * at, at as u64 + seed, &device);
+                (number(1), (at % 2 == 1).then(|| [number(2), number(3).square()]), number(4))
+            };
+            let mut parameters = AdamWParameters::new(factors.clone());
+            for at in 0..40 {
+                let (value, moments, gradient) = given(at);
+                if at % 4 == 0 {
+                    let [value, gradient] = [value, gradient].map(|it| it.unsqueeze::<2>());
+                    parameters.push(value, moments, gradient, at, update(at));
+                } else {
+                    parameters.push(value, moments, gradient, at, update(at));
+                }
+            }
+            for (at, found) in parameters.step().into_iter().enumerate() {
+                let (value, moments, mut gradient) = given(at);
+                if let Some(factors) = &factors {
+                    gradient = gradient * factors.clone().narrow(0, at, 1);
+                }
+                let expected = ops::plain::adamw(value, moments, gradient, &update(at));
+                let (found, moments) = if at % 4 == 0 {
+                    let (value, moments) = found.into_parts::<2>();
+                    (value.squeeze_dim(0), moments)
+                } else {
+                    found.into_parts()
+                };
+                let of = |(value, [mean, square]): (Tensor<1>, Moments)| {
+                    [value, mean, square].map(|it| values(&it))
+                };
+                let (found, expected) = (of((found, moments)), of(expected));
+                for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+                    let apart = (found - expected).abs();
+                    assert!(apart <= 1e-6, "{device:?} {at}: {found} {expected}");
+                }
+            }
+        }
+    }
+}
+
+/// The squared norm of one tensor.
+fn squared_norm<const D: usize>(x: Tensor<D>) -> Tensor<1> {
+    let mut norms = SquaredNorms::new(&x.device());
+    norms.push(Some(x));
+    norms.finish()
+}
+
+#[test]
+fn norms_have_the_order_of_their_tensors_and_0_where_there_is_none() {
+    for device in devices() {
+        let mut norms = SquaredNorms::new(&device);
+        norms.push::<1>(None);
+        norms.push(Some(Tensor::<2>::from_floats([[1.0, 2.0], [3.0, 4.0]], &device)));
+        norms.push::<2>(None);
+        norms.push(Some(Tensor::<1>::from_floats([0.5], &device)));
+        assert_eq!(norms.finish().try_into_vec_as::<f64>().unwrap(), [0.0, 30.0, 0.0, 0.25]);
+        let mut none = SquaredNorms::new(&device);
+        none.push::<1>(None);
+        assert_eq!(none.finish().try_into_vec_as::<f64>().unwrap(), [0.0]);
     }
 }
 
@@ -108,7 +188,7 @@ fn squared_norms_are_those_of_f64_for_any_number_of_threads() {
             let expected: f64 = values(&x).into_iter().map(|x| f64::from(x).powi(2)).sum();
             let norm = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                let sum = || ops::squared_norm(x.clone()).try_into_vec_as::<f64>().unwrap()[0];
+                let sum = || squared_norm(x.clone()).try_into_vec_as::<f64>().unwrap()[0];
                 pool.install(sum)
             };
             let found = norm(1);
@@ -121,8 +201,8 @@ fn squared_norms_are_those_of_f64_for_any_number_of_threads() {
         }
         // The other axis first in memory.
         let x = numbers(600, 4, &device).reshape([20, 30]).transpose();
-        let expected: f64 = ops::squared_norm(numbers(600, 4, &device)).into_scalar();
-        let found: f64 = ops::squared_norm(x).into_scalar();
+        let expected: f64 = squared_norm(numbers(600, 4, &device)).into_scalar();
+        let found: f64 = squared_norm(x).into_scalar();
         assert!((found / expected - 1.0).abs() < 1e-6);
     }
 }
@@ -150,14 +230,14 @@ fn a_step_on_flex_changes_weights_and_moments_where_they_lie() {
     let value = numbers(count, 1, &device);
     let gradient = numbers(count, 2, &device);
     assert_eq!(value.dtype(), DType::F32);
-    let (value, moments) = ops::adamw(value, None, gradient.clone(), &update);
+    let (value, moments) = adamw(value, None, gradient.clone(), &update);
     // The counter is the thread's: on a pool of one thread nothing escapes it.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     pool.install(|| {
         let reserved = ops::reserved_memory();
         let mut found = None;
         let counted = allocation_counter::measure(|| {
-            let (value, moments) = ops::adamw(value, Some(moments), gradient.clone(), &update);
+            let (value, moments) = adamw(value, Some(moments), gradient.clone(), &update);
             let sum = ops::add_scaled(value, gradient.clone(), 2.0);
             found = Some((sum, moments));
         });

@@ -1,13 +1,13 @@
 //! Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use gpt2_core::Gpt2;
 use gpt2_core::model::NamedParameter;
-use gpt2_core::ops::{self, AdamWUpdate};
+use gpt2_core::ops::{AdamWMoved, AdamWParameters, AdamWUpdate};
 use serde::{Deserialize, Serialize};
 
 /// Where epsilon is added, which is where implementations of Adam differ.
@@ -133,7 +133,23 @@ impl AdamW {
     pub fn step(&mut self, model: Gpt2, gradients: GradientsParams, step: AdamWStep<'_>) -> Gpt2 {
         self.steps += 1;
         self.config.adam_beta1 = step.adam_beta1.unwrap_or(self.config.adam_beta1);
-        model.map(&mut Update { optimizer: self, gradients, step, at: 0, path: Vec::new() })
+        let factors = match step.factors {
+            Factors::OnDevice(factors) => Some(factors.clone()),
+            Factors::None | Factors::Known(_) => None,
+        };
+        let mut take = Take {
+            optimizer: self,
+            gradients,
+            step,
+            at: 0,
+            path: Vec::new(),
+            taken: Vec::new(),
+            parameters: AdamWParameters::new(factors),
+        };
+        let model = model.map(&mut take);
+        let Take { taken, parameters, .. } = take;
+        let moved = taken.into_iter().zip(parameters.step()).collect::<VecDeque<_>>();
+        model.map(&mut Put { optimizer: self, moved })
     }
 
     /// What the step does to the parameter `name`.
@@ -157,40 +173,36 @@ impl AdamW {
     }
 }
 
-struct Update<'a> {
+/// Takes the parameters with a gradient out of a model: all of them are moved at once, and only where nobody else holds
+/// them, they are changed where they lie.
+struct Take<'a> {
     optimizer: &'a mut AdamW,
     gradients: GradientsParams,
     step: AdamWStep<'a>,
     /// Number of the next parameter.
     at: usize,
     path: Vec<String>,
+    /// Ids and names of those that were taken.
+    taken: Vec<(ParamId, String)>,
+    parameters: AdamWParameters,
 }
 
-impl ModuleMapper for Update<'_> {
+impl ModuleMapper for Take<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let (at, factors) = (self.at, self.step.factors);
+        let at = self.at;
         self.at += 1;
         let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
         let name = self.path.join(".");
-        let factor = if let Factors::Known(factors) = factors { factors[at] } else { 1.0 };
+        let factor =
+            if let Factors::Known(factors) = self.step.factors { factors[at] } else { 1.0 };
         let update = self.optimizer.update_of(&name, self.step.learning_rates[at], factor);
         let moments = self.optimizer.moments.remove(&name);
         let moments = moments.map(|Moments { mean, square }| [mean, square]);
-        // From here on the tensor has no other owner, so that it can be changed where it lies.
         let (id, value, mapper) = param.consume();
-        let shape = value.dims();
-        let count = [shape.iter().product::<usize>()];
-        let value = value.inner().reshape(count);
-        let gradient = gradient.reshape(count);
-        let (value, moments) = match factors {
-            Factors::OnDevice(factors) => {
-                ops::adamw_clipped(value, moments, gradient, factors, at, &update)
-            }
-            Factors::None | Factors::Known(_) => ops::adamw(value, moments, gradient, &update),
-        };
-        self.optimizer.restore(&name, moments);
-        let value = Tensor::from_inner(value.reshape(shape)).require_grad();
-        Param::from_mapped_value(id, value, mapper)
+        self.parameters.push(value.inner(), moments, gradient.clone(), at, update);
+        self.taken.push((id, name));
+        // Something has to stand there until the value is back, and this takes no memory.
+        Param::from_mapped_value(id, gradient, mapper)
     }
 
     fn enter_module(&mut self, name: &str, _container: &str) {
@@ -199,5 +211,22 @@ impl ModuleMapper for Update<'_> {
 
     fn exit_module(&mut self, _name: &str, _container: &str) {
         self.path.pop();
+    }
+}
+
+/// Puts parameters back that were taken, in their order, and their moments into the optimizer.
+struct Put<'a> {
+    optimizer: &'a mut AdamW,
+    moved: VecDeque<((ParamId, String), AdamWMoved)>,
+}
+
+impl ModuleMapper for Put<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let is_next = |((id, _), _): &mut ((ParamId, String), AdamWMoved)| *id == param.id;
+        let Some(((_, name), moved)) = self.moved.pop_front_if(is_next) else { return param };
+        let (value, moments) = moved.into_parts();
+        self.optimizer.restore(&name, moments);
+        let (id, _, mapper) = param.consume();
+        Param::from_mapped_value(id, Tensor::from_inner(value).require_grad(), mapper)
     }
 }

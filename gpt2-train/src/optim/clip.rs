@@ -26,8 +26,7 @@ const TORCH_EPSILON: f64 = 1e-6;
 /// It stays on the device.
 #[must_use]
 pub fn gradient_squares(model: &Gpt2, gradients: &GradientsParams) -> Tensor<1> {
-    let count = model.parameters().len();
-    let mut squares = Squares { gradients, sums: SquaredNorms::new(count, &model.device()) };
+    let mut squares = Squares { gradients, sums: SquaredNorms::new(&model.device()) };
     model.visit(&mut squares);
     squares.sums.finish()
 }

@@ -25,6 +25,7 @@ use super::AdamWUpdate;
 use super::causal_attention::Heads;
 use super::dropout::Mask;
 use super::fused::{FusedKernels, FusedOps};
+use super::list::Tensors;
 
 impl<B: FusedKernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
     fn fused_layer_norm(
@@ -142,44 +143,27 @@ impl<B: FusedKernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
     }
 
     fn adamw(
-        value: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        square: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        update: AdamWUpdate,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let [value, mean, square] = [value, mean, square].map(|tensor| tensor.into_primitive());
-        let (value, mean, square) =
-            B::adamw(value, mean, square, gradient.into_primitive(), update);
-        (constant(value), constant(mean), constant(square))
-    }
-
-    fn adamw_clipped(
-        value: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        square: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        factors: FloatTensor<Self>,
-        at: usize,
-        update: AdamWUpdate,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let [value, mean, square] = [value, mean, square].map(|tensor| tensor.into_primitive());
-        let (gradient, factors) = (gradient.into_primitive(), factors.into_primitive());
-        let (value, mean, square) =
-            B::adamw_clipped(value, mean, square, gradient, factors, at, update);
-        (constant(value), constant(mean), constant(square))
+        values: Tensors<Self>,
+        means: Tensors<Self>,
+        squares: Tensors<Self>,
+        gradients: Tensors<Self>,
+        factors: Tensors<Self>,
+        places: Vec<usize>,
+        updates: Vec<AdamWUpdate>,
+    ) -> (Tensors<Self>, Tensors<Self>, Tensors<Self>) {
+        let [values, means, squares] = [values, means, squares].map(inner);
+        let (gradients, factors) = (inner(gradients), inner(factors));
+        let (values, means, squares) =
+            B::adamw(values, means, squares, gradients, factors, places, updates);
+        (constants(values), constants(means), constants(squares))
     }
 
     fn moment(like: FloatTensor<Self>) -> FloatTensor<Self> {
         constant(B::moment(like.into_primitive()))
     }
 
-    fn squared_norm(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        constant(B::squared_norm(x.into_primitive()))
-    }
-
-    fn squares_into(sums: FloatTensor<Self>, x: FloatTensor<Self>, at: usize) -> FloatTensor<Self> {
-        constant(B::squares_into(sums.into_primitive(), x.into_primitive(), at))
+    fn squared_norms(xs: Tensors<Self>, places: Vec<usize>, count: usize) -> FloatTensor<Self> {
+        constant(B::squared_norms(inner(xs), places, count))
     }
 
     fn add_scaled(
@@ -197,6 +181,16 @@ type Recorded<B> = FloatTensor<Autodiff<B>>;
 /// A tensor that nothing is derived by.
 fn constant<B: FusedKernels>(x: FloatTensor<B>) -> Recorded<B> {
     <Autodiff<B> as burn::backend::AutodiffBackend>::from_inner(x)
+}
+
+/// Tensors without what is recorded of them.
+fn inner<B: FusedKernels, C: CheckpointStrategy>(xs: Tensors<Autodiff<B, C>>) -> Tensors<B> {
+    Tensors(xs.0.into_iter().map(|x| x.into_primitive()).collect())
+}
+
+/// Tensors that nothing is derived by.
+fn constants<B: FusedKernels, C: CheckpointStrategy>(xs: Tensors<B>) -> Tensors<Autodiff<B, C>> {
+    Tensors(xs.0.into_iter().map(constant::<B>).collect())
 }
 
 /// A gradient in the element type of what it is of: in half precision a product may be narrower than the sum it goes

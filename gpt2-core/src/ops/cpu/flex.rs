@@ -19,6 +19,7 @@ use crate::ops::AdamWUpdate;
 use crate::ops::causal_attention::Heads;
 use crate::ops::dropout::Mask;
 use crate::ops::fused::{FusedKernels, FusedOps};
+use crate::ops::list::Tensors;
 
 /// Rows up to which a matrix is read faster than it is rearranged.
 const FEW_ROWS: usize = 16;
@@ -198,45 +199,38 @@ impl FusedOps for Flex {
     }
 
     fn adamw(
-        mut value: FlexTensor,
-        mut mean: FlexTensor,
-        mut square: FlexTensor,
-        gradient: FlexTensor,
-        update: AdamWUpdate,
-    ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        let [values, means, squares] = [&mut value, &mut mean, &mut square].map(floats_mut);
-        adamw::adamw(values, means, squares, floats(&gradient.to_contiguous()), &update);
-        (value, mean, square)
-    }
-
-    fn adamw_clipped(
-        value: FlexTensor,
-        mean: FlexTensor,
-        square: FlexTensor,
-        gradient: FlexTensor,
-        factors: FlexTensor,
-        at: usize,
-        update: AdamWUpdate,
-    ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        let factor = f64::from(floats(&factors.to_contiguous())[at]);
-        let gradient_factor = update.gradient_factor * factor;
-        Self::adamw(value, mean, square, gradient, AdamWUpdate { gradient_factor, ..update })
+        mut values: Tensors<Self>,
+        mut means: Tensors<Self>,
+        mut squares: Tensors<Self>,
+        gradients: Tensors<Self>,
+        factors: Tensors<Self>,
+        places: Vec<usize>,
+        updates: Vec<AdamWUpdate>,
+    ) -> (Tensors<Self>, Tensors<Self>, Tensors<Self>) {
+        let factors = factors.0.first().map(FlexTensor::to_contiguous);
+        let states = values.0.iter_mut().zip(&mut means.0).zip(&mut squares.0);
+        let gradients = gradients.0.into_iter().zip(places).zip(updates);
+        for (((value, mean), square), ((gradient, place), mut update)) in states.zip(gradients) {
+            if let Some(factors) = &factors {
+                update.gradient_factor *= f64::from(floats(factors)[place]);
+            }
+            let [value, mean, square] = [value, mean, square].map(floats_mut);
+            adamw::adamw(value, mean, square, floats(&gradient.to_contiguous()), &update);
+        }
+        (values, means, squares)
     }
 
     fn moment(like: FlexTensor) -> FlexTensor {
-        let shape = like.layout().shape().clone();
-        Buffer::lasting(shape.num_elements()).into_tensor(shape)
+        let count = like.layout().num_elements();
+        Buffer::lasting(count).into_tensor(vec![count])
     }
 
-    fn squared_norm(x: FlexTensor) -> FlexTensor {
-        let sum = adamw::squared_norm(floats(&x.to_contiguous()));
-        FlexTensor::from_data(TensorData::new(vec![sum], [1]))
-    }
-
-    fn squares_into(mut sums: FlexTensor, x: FlexTensor, at: usize) -> FlexTensor {
-        let (sum, parts) = (adamw::squared_norm(floats(&x.to_contiguous())), extent(&sums, 1));
-        floats_mut(&mut sums)[at * parts] = sum as f32;
-        sums
+    fn squared_norms(xs: Tensors<Self>, places: Vec<usize>, count: usize) -> FlexTensor {
+        let mut sums = vec![0.0; count];
+        for (x, place) in xs.0.into_iter().zip(places) {
+            sums[place] = adamw::squared_norm(floats(&x.to_contiguous()));
+        }
+        FlexTensor::from_data(TensorData::new(sums, [count]))
     }
 
     fn add_scaled(mut sum: FlexTensor, part: FlexTensor, factor: f32) -> FlexTensor {

@@ -7,11 +7,13 @@ use burn_cubecl::tensor::CubeTensor;
 
 use super::cross_entropy::{Found, cross_entropy};
 use super::linear::{product, scores};
-use super::{activation, attention, bias, dropout, embedding, layer_norm, moments};
+use super::moments::{self, Parameter};
+use super::{activation, attention, bias, dropout, embedding, layer_norm, norms};
 use crate::ops::AdamWUpdate;
 use crate::ops::causal_attention::Heads;
 use crate::ops::dropout::Mask;
 use crate::ops::fused::{FusedKernels, FusedOps};
+use crate::ops::list::Tensors;
 
 impl FusedOps for CubeBackend {
     fn fused_layer_norm(
@@ -112,37 +114,37 @@ impl FusedOps for CubeBackend {
     }
 
     fn adamw(
-        value: CubeTensor,
-        mean: CubeTensor,
-        square: CubeTensor,
-        gradient: CubeTensor,
-        update: AdamWUpdate,
-    ) -> (CubeTensor, CubeTensor, CubeTensor) {
-        moments::adamw(value, mean, square, gradient, None, update)
-    }
-
-    fn adamw_clipped(
-        value: CubeTensor,
-        mean: CubeTensor,
-        square: CubeTensor,
-        gradient: CubeTensor,
-        factors: CubeTensor,
-        at: usize,
-        update: AdamWUpdate,
-    ) -> (CubeTensor, CubeTensor, CubeTensor) {
-        moments::adamw(value, mean, square, gradient, Some((factors, at)), update)
+        values: Tensors<Self>,
+        means: Tensors<Self>,
+        squares: Tensors<Self>,
+        gradients: Tensors<Self>,
+        factors: Tensors<Self>,
+        places: Vec<usize>,
+        updates: Vec<AdamWUpdate>,
+    ) -> (Tensors<Self>, Tensors<Self>, Tensors<Self>) {
+        let states = values.0.into_iter().zip(means.0).zip(squares.0);
+        let gradients = gradients.0.into_iter().zip(places).zip(updates);
+        let parameters =
+            states.zip(gradients).map(|(((value, mean), square), ((gradient, place), update))| {
+                Parameter { state: [value, mean, square], gradient, place, update }
+            });
+        let moved = moments::adamw(parameters.collect(), factors.0.into_iter().next());
+        let [mut values, mut means, mut squares] =
+            [(); 3].map(|()| Vec::with_capacity(moved.len()));
+        for [value, mean, square] in moved {
+            values.push(value);
+            means.push(mean);
+            squares.push(square);
+        }
+        (Tensors(values), Tensors(means), Tensors(squares))
     }
 
     fn moment(like: CubeTensor) -> CubeTensor {
-        moments::zeros_like(&like)
+        moments::moment(&like)
     }
 
-    fn squared_norm(x: CubeTensor) -> CubeTensor {
-        moments::squared_norm(x)
-    }
-
-    fn squares_into(sums: CubeTensor, x: CubeTensor, at: usize) -> CubeTensor {
-        moments::squares_into(sums, x, at)
+    fn squared_norms(xs: Tensors<Self>, places: Vec<usize>, count: usize) -> CubeTensor {
+        norms::squared_norms(xs.0, &places, count)
     }
 
     fn add_scaled(sum: CubeTensor, part: CubeTensor, factor: f32) -> CubeTensor {

@@ -12,12 +12,14 @@ mod dropout;
 mod embedding;
 #[cfg(feature = "cuda")]
 mod exact;
+mod groups;
 mod kernels;
 mod lanes;
 mod layer_norm;
 mod linear;
 mod mask;
 mod moments;
+mod norms;
 mod scatter;
 mod tensors;
 #[cfg(test)]
