@@ -26,6 +26,7 @@ mod mlp;
 pub mod plain;
 mod quantized;
 mod rows;
+mod sample;
 #[cfg(feature = "cube")]
 mod shapes;
 mod worker;
@@ -51,6 +52,9 @@ pub use quantized::{
     quantized_linear_residual, quantized_rows, quantized_scores, takes_quantized,
 };
 pub use rows::move_rows;
+pub use sample::{
+    Chosen, ChosenIds, NoChoice, SampleOptions, choose_highest, choose_sampled, takes_choices,
+};
 pub(crate) use worker::on_a_worker;
 
 /// Whether what the environment asks of the operations means something here.

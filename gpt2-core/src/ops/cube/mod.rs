@@ -16,6 +16,7 @@ mod layer_norm;
 mod linear;
 mod mask;
 mod moments;
+mod sample;
 mod scatter;
 mod tensors;
 #[cfg(test)]
