@@ -143,6 +143,9 @@ impl Generator {
     /// length, and its n-grams see it). One seed gives one result on every run of the same build
     /// and device, and the draws of a prompt do not depend on the other prompts of the batch.
     ///
+    /// A GPU chooses tokens itself where the options are greedy or no more than `temperature`, `top_k` and `top_p`: the same
+    /// ones, but for draws whose number is at the border of two tokens to the last bits.
+    ///
     /// A prompt is read once however many sequences continue it, and a finished sequence leaves
     /// the batch. Sequences beyond the [memory limit](Self::with_memory_limit) wait for others to
     /// end. Beam search returns fewer sequences where the options leave fewer texts. An empty

@@ -53,6 +53,7 @@
 //! # }
 //! ```
 
+mod ahead;
 mod beam;
 pub mod bench;
 pub mod config;

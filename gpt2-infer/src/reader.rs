@@ -5,6 +5,7 @@ use gpt2_core::{Error as CoreError, Gpt2, Gpt2Batch, KvCache, device};
 
 use crate::Result;
 use crate::pool::CachePool;
+use crate::row::Row;
 
 /// A sequence that is to be read.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +32,20 @@ impl Text<'_> {
         let visible = self.visible.get(from..).unwrap_or_default();
         visible.iter().chain(&self.guessed[guessed..]).copied()
     }
+}
+
+/// Every prompt once, and for every row which of them it continues.
+pub(crate) fn prompts_of(rows: &[Row]) -> (Vec<Text<'_>>, Vec<usize>) {
+    let mut texts: Vec<Text<'_>> = Vec::new();
+    let mut places = Vec::with_capacity(rows.len());
+    let mut prompt = None;
+    for row in rows {
+        if prompt.replace(row.prompt) != Some(row.prompt) {
+            texts.push(Text { visible: row.visible(), guessed: &[] });
+        }
+        places.push(texts.len() - 1);
+    }
+    (texts, places)
 }
 
 /// Reads a batch of sequences as they grow, each token once where there is a cache.
@@ -61,6 +76,16 @@ impl Reader {
         Ok(Self { model: model.clone(), device: model.device(), cache, pool: pool.clone() })
     }
 
+    /// Where the model is.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Whether [`follow`](Self::follow) has what it needs.
+    pub fn chooses_on_the_device(&self) -> bool {
+        self.cache.is_some() && self.model.chooses_on_its_device()
+    }
+
     /// Number of tokens that the model can see.
     pub fn n_positions(&self) -> usize {
         self.model.config().n_positions
@@ -79,10 +104,17 @@ impl Reader {
     /// From the model's batch, or when the device fails.
     pub fn scores(&mut self, texts: &[Text<'_>]) -> Result<Vec<f32>> {
         let device = self.device.clone();
-        device::guarded(&device, || self.computed(texts))
+        device::guarded(&device, || {
+            let logits = self.logits(texts)?;
+            Ok(logits.try_into_vec_as::<f32>().map_err(CoreError::compute)?)
+        })
     }
 
-    fn computed(&mut self, texts: &[Text<'_>]) -> Result<Vec<f32>> {
+    /// As [`scores`](Self::scores), left on the device; a GPU that fails panics.
+    ///
+    /// # Errors
+    /// From the model's batch.
+    pub fn logits(&mut self, texts: &[Text<'_>]) -> Result<Tensor<2>> {
         let read: Vec<usize> = match &self.cache {
             Some(cache) if cache.rows() > 0 => cache.lengths().to_vec(),
             _ => vec![0; texts.len()],
@@ -97,7 +129,19 @@ impl Reader {
         let ends = texts.iter().zip(&read).map(|(text, from)| text.len() - from);
         let wanted = ends.zip(texts).map(|(end, text)| end - text.wanted()..end);
         let wanted = self.select(hidden, &wanted.collect::<Vec<_>>());
-        Ok(self.model.head(wanted).try_into_vec_as::<f32>().map_err(CoreError::compute)?)
+        Ok(self.model.head(wanted))
+    }
+
+    /// Reads one more token at every place, whose ids the device has chosen, `[places]`; the logits behind them,
+    /// `[places, vocab]`.
+    ///
+    /// # Panics
+    /// Unless [`chooses_on_the_device`](Self::chooses_on_the_device) and the places have been read before.
+    pub fn follow(&mut self, ids: Tensor<1, Int>) -> Tensor<2> {
+        let cache = self.cache.as_mut().expect("a reader that follows the device has a cache");
+        let batch = Gpt2Batch::from_tensor(ids.unsqueeze_dim(1));
+        let hidden = self.model.hidden_cached(&batch, cache);
+        self.model.head(hidden.squeeze_dim(1))
     }
 
     /// Hidden states of a range of positions of each row, `[sum of ranges, embd]`.

@@ -1,5 +1,7 @@
 //! One sequence while it grows, and when it is finished.
 
+use gpt2_core::ops::NoChoice;
+
 use crate::config::Lengths;
 use crate::logits::LogitsProcessors;
 use crate::probability::log_probability;
@@ -137,6 +139,19 @@ impl Row {
             model: log_probability(&raw, id),
             processed: log_probability(scores, id),
         });
+        self.accept(id, log_probs, eos_token_id)
+    }
+
+    /// Takes a token that was chosen for it.
+    ///
+    /// # Errors
+    /// When the tokenizer does not know it.
+    pub fn accept(
+        &mut self,
+        id: u32,
+        log_probs: Option<LogProbs>,
+        eos_token_id: &[u32],
+    ) -> Result<Token> {
         if let (Some(list), Some(new)) = (&mut self.log_probs, log_probs) {
             list.push(new);
         }
@@ -181,9 +196,14 @@ pub(crate) fn end_reason(is_eos: bool, is_stopped: bool, is_full: bool) -> Optio
 /// Why nothing could be chosen from these scores.
 pub(crate) fn no_token(scores: &[f32], length: usize) -> Error {
     let excluded = scores.iter().all(|&score| score == f32::NEG_INFINITY);
-    let reason = match excluded {
-        true => "the options exclude all of them",
-        false => "the model's scores are not finite",
+    nothing(if excluded { NoChoice::AllExcluded } else { NoChoice::NotFinite }, length)
+}
+
+/// The error where nothing can be chosen behind so many tokens.
+pub(crate) fn nothing(reason: NoChoice, length: usize) -> Error {
+    let reason = match reason {
+        NoChoice::AllExcluded => "the options exclude all of them",
+        NoChoice::NotFinite => "the model's scores are not finite",
     };
     Error::NoToken { length, reason }
 }

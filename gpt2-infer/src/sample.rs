@@ -54,6 +54,19 @@ impl Sampler {
         }
     }
 
+    /// The random number of the next draw, for a device that draws; `None` without a draw.
+    ///
+    /// It is the number that [`choose`](Self::choose) would draw with, in single precision.
+    pub(crate) fn number(&mut self) -> Option<f32> {
+        match &mut self.0 {
+            Choice::Greedy => None,
+            // Below 1, in single precision too.
+            Choice::Multinomial { random, .. } => {
+                Some((random.random::<f64>() as f32).min(1.0f32.next_down()))
+            }
+        }
+    }
+
     /// `n` different ids, drawn one after the other with the probabilities that the scores stand
     /// for among those that are left; without a draw those with the highest scores, in the order
     /// of [`choose`](Self::choose).

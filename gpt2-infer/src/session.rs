@@ -2,10 +2,11 @@
 
 use std::ops::ControlFlow;
 
+use crate::ahead::{Ahead, Choice};
 use crate::draft::Drafter;
 use crate::plan::Plan;
-use crate::reader::{Reader, Text};
-use crate::row::{FinishReason, Row, Sequence, Token};
+use crate::reader::{Reader, Text, prompts_of};
+use crate::row::{FinishReason, Row, Sequence, Token, nothing};
 use crate::stop::Limits;
 use crate::window::{longest_reading, slide};
 use crate::{Error, GenerationConfig, Generator, Result};
@@ -63,6 +64,8 @@ pub(crate) struct Session {
     rows: Vec<Row>,
     /// Rows that are not finished, in the order of their places in the readers.
     live: Vec<usize>,
+    /// Where the device chooses. It is gone before the reader gives its cache back, which the device writes to.
+    ahead: Option<Ahead>,
     reader: Reader,
     drafter: Drafter,
     /// Whether the prompts were read.
@@ -86,10 +89,12 @@ impl Session {
         let count = rows.len();
         let reader =
             Reader::new(&generator.model, &generator.pool, config.use_cache, count, longest)?;
+        let drafter = Drafter::new(generator, config, count, longest)?;
         Ok(Self {
             limits,
             live: (0..rows.len()).collect(),
-            drafter: Drafter::new(generator, config, count, longest)?,
+            ahead: Ahead::new(&rows, &reader, &drafter),
+            drafter,
             reader,
             rows,
             config: config.clone(),
@@ -111,6 +116,42 @@ impl Session {
         if self.live.is_empty() || self.limits.is_cancelled() {
             return Ok(ControlFlow::Break(()));
         }
+        let flow = match &mut self.ahead {
+            Some(ahead) => {
+                let choices = ahead.next(&mut self.rows, &mut self.reader)?;
+                self.take(choices, on_token)?
+            }
+            None => self.choose(on_token)?,
+        };
+        if flow.is_break() {
+            self.left = true;
+            return Ok(flow);
+        }
+        self.settle()
+    }
+
+    /// Takes the tokens that the device has chosen.
+    fn take(
+        &mut self,
+        choices: Vec<Choice>,
+        on_token: &mut dyn FnMut(Token) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
+        for (row, id) in choices {
+            let row = &mut self.rows[row];
+            let id = id.map_err(|reason| nothing(reason, row.ids.len()))?;
+            let token = row.accept(id, None, &self.config.eos_token_id)?;
+            if on_token(token).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Chooses tokens for every row by its scores.
+    fn choose(
+        &mut self,
+        on_token: &mut dyn FnMut(Token) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
         let (guesses, mut scores) = match self.begun {
             true => self.read()?,
             false => (vec![Vec::new(); self.live.len()], self.read_prompts()?),
@@ -122,25 +163,15 @@ impl Session {
             // Every row takes its own part of the scores, used or not.
             let own = scores.by_ref().take(1 + guessed.len()).collect();
             if grow(row, guessed, own, &self.config.eos_token_id, on_token)?.is_break() {
-                self.left = true;
                 return Ok(ControlFlow::Break(()));
             }
         }
-        self.settle()
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Reads every prompt once, for all rows that continue it; scores of every row.
     fn read_prompts(&mut self) -> Result<Vec<f32>> {
-        let mut texts: Vec<Text<'_>> = Vec::new();
-        // For every row, which of the texts it continues.
-        let mut places = Vec::with_capacity(self.rows.len());
-        let mut prompt = None;
-        for row in &self.rows {
-            if prompt.replace(row.prompt) != Some(row.prompt) {
-                texts.push(Text { visible: row.visible(), guessed: &[] });
-            }
-            places.push(texts.len() - 1);
-        }
+        let (texts, places) = prompts_of(&self.rows);
         let scores = self.reader.scores(&texts)?;
         if texts.len() == self.rows.len() {
             return Ok(scores);
@@ -169,30 +200,38 @@ impl Session {
         Ok((guesses, scores))
     }
 
-    /// Forgets guesses that were wrong and rows that are finished.
+    /// Lets rows end with the time, and leaves those that are finished.
     fn settle(&mut self) -> Result<ControlFlow<()>> {
         let reached = self.limits.reached();
-        let mut places = Vec::with_capacity(self.live.len());
-        for (place, &row) in self.live.iter().enumerate() {
+        for &row in &self.live {
             let row = &mut self.rows[row];
             row.finish_reason = row.finish_reason.or(reached);
+        }
+        let is_live = |&place: &usize| self.rows[self.live[place]].is_live();
+        let places: Vec<usize> = (0..self.live.len()).filter(is_live).collect();
+        if self.ahead.is_none() {
+            self.forget(&places)?;
+        }
+        self.live = places.iter().map(|&place| self.live[place]).collect();
+        Ok(match self.live.is_empty() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        })
+    }
+
+    /// Forgets guesses that were wrong, and what was read at other places than these.
+    fn forget(&mut self, places: &[usize]) -> Result<()> {
+        for (place, &row) in self.live.iter().enumerate() {
             // The newest token was chosen and not read.
-            let read = row.visible().len() - 1;
+            let read = self.rows[row].visible().len() - 1;
             self.reader.keep(place, read);
             self.drafter.keep(place, read);
-            if row.is_live() {
-                places.push(place);
-            }
         }
-        if places.is_empty() {
-            return Ok(ControlFlow::Break(()));
+        if !places.is_empty() && places.len() < self.live.len() {
+            self.reader.rearrange(places)?;
+            self.drafter.rearrange(places)?;
         }
-        if places.len() < self.live.len() {
-            self.live = places.iter().map(|&place| self.live[place]).collect();
-            self.reader.rearrange(&places)?;
-            self.drafter.rearrange(&places)?;
-        }
-        Ok(ControlFlow::Continue(()))
+        Ok(())
     }
 
     /// The first row's prompt, as it is read.

@@ -16,10 +16,12 @@ mod fusion;
 mod gpu;
 #[cfg(feature = "wgpu")]
 mod graphics;
+mod readback;
 
 pub use adapter::{Adapter, AdapterKind};
 pub(crate) use failure::of_words;
 pub use failure::{Limits, guarded, limits};
+pub use readback::Readback;
 
 /// What a device is, for a list that a person reads.
 #[derive(Debug, Clone, PartialEq, Eq)]

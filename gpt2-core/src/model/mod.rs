@@ -241,6 +241,12 @@ impl Gpt2 {
         ops::on_a_worker(&self.device(), || self.head_table().scores(hidden))
     }
 
+    /// Whether tokens can be chosen where the logits are: [`ops::choose_highest`], [`ops::choose_sampled`].
+    #[must_use]
+    pub fn chooses_on_its_device(&self) -> bool {
+        ops::takes_choices(&self.ln_f.weight.val())
+    }
+
     /// The table that scores hidden states, `[vocab, embd]`.
     fn head_table(&self) -> &Embedding {
         self.lm_head.as_ref().unwrap_or(&self.wte)

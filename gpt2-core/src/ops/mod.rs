@@ -29,6 +29,7 @@ pub mod plain;
 mod precision;
 mod quantized;
 mod rows;
+mod sample;
 #[cfg(feature = "cube")]
 mod shapes;
 #[cfg(feature = "cube")]
@@ -60,6 +61,9 @@ pub use quantized::{
     quantized_linear_residual, quantized_rows, quantized_scores, takes_quantized,
 };
 pub use rows::move_rows;
+pub use sample::{
+    Chosen, ChosenIds, NoChoice, SampleOptions, choose_highest, choose_sampled, takes_choices,
+};
 pub(crate) use worker::on_a_worker;
 
 /// Whether what the environment asks of the operations means something here.

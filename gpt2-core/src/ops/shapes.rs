@@ -7,6 +7,7 @@ use burn::tensor::{DType, Shape};
 
 use super::AdamWUpdate;
 use super::causal_attention::Heads;
+use super::sample::SampleOptions;
 use crate::quantize::WordShape;
 
 /// `shape` with another extent of the last axis.
@@ -126,6 +127,19 @@ pub(super) fn of_attend(
 ) -> (TensorSpec, TensorSpec, TensorSpec) {
     let output = TensorSpec::new(of_attention(&qkv.shape), qkv.dtype);
     (output, keys.clone(), values.clone())
+}
+
+pub(super) fn of_greedy(logits: &TensorSpec) -> (TensorSpec, TensorSpec) {
+    let ids = TensorSpec::new(Shape::new([logits.shape[0]]), DType::I32);
+    (ids.clone(), ids)
+}
+
+pub(super) fn of_sample(
+    logits: &TensorSpec,
+    _numbers: &TensorSpec,
+    _options: &SampleOptions,
+) -> (TensorSpec, TensorSpec) {
+    of_greedy(logits)
 }
 
 pub(super) fn of_adamw(

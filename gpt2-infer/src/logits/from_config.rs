@@ -1,5 +1,7 @@
 //! The list of processors that options ask for.
 
+use gpt2_core::ops::SampleOptions;
+
 use super::{
     BeginSuppressTokens, EpsilonCutoff, EtaCutoff, ExponentialDecayLengthPenalty, ForcedBosToken,
     ForcedEosToken, LogitsProcessors, MinLength, MinNewTokens, MinP, NoBadWords, NoRepeatNGram,
@@ -127,13 +129,22 @@ impl LogitsProcessors {
             false => 1,
         };
         if config.temperature != 1.0 {
-            self.push(Temperature::new(config.temperature)?);
+            let temperature = config.temperature as f32;
+            let processor = Temperature::new(config.temperature)?;
+            self.push_known(processor, |options| SampleOptions { temperature, ..options });
         }
         if config.top_k > 0 {
-            self.push(TopK::new(config.top_k)?.with_min_tokens_to_keep(least)?);
+            let processor = TopK::new(config.top_k)?.with_min_tokens_to_keep(least)?;
+            let top_k = Some(config.top_k.max(least));
+            self.push_known(processor, |options| SampleOptions { top_k, ..options });
         }
         if config.top_p != 1.0 {
-            self.push(TopP::new(config.top_p)?.with_min_tokens_to_keep(least)?);
+            let processor = TopP::new(config.top_p)?.with_min_tokens_to_keep(least)?;
+            let top_p = Some(config.top_p);
+            match least {
+                1 => self.push_known(processor, |options| SampleOptions { top_p, ..options }),
+                _ => self.push(processor),
+            }
         }
         if let Some(min_p) = config.min_p {
             self.push(MinP::new(min_p)?.with_min_tokens_to_keep(least)?);
@@ -185,7 +196,7 @@ mod tests {
     }
 
     fn names(list: &LogitsProcessors) -> Vec<String> {
-        let shown = list.0.iter().map(|processor| format!("{processor:?}"));
+        let shown = list.list.iter().map(|processor| format!("{processor:?}"));
         let end = |c: char| !c.is_alphanumeric();
         shown.map(|shown| shown.split(end).next().unwrap_or_default().to_string()).collect()
     }

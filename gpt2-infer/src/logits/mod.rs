@@ -56,6 +56,7 @@ pub(crate) use select::kth_largest;
 use std::fmt::Debug;
 
 use dyn_clone::DynClone;
+use gpt2_core::ops::SampleOptions;
 
 use crate::{Error, Result};
 
@@ -132,8 +133,18 @@ impl LogitsProcessor for Box<dyn LogitsProcessor> {
 /// assert_eq!(scores, [EXCLUDED, 6.0, 4.0]);
 /// # Ok::<(), gpt2_infer::Error>(())
 /// ```
-#[derive(Debug, Default, Clone)]
-pub struct LogitsProcessors(Vec<Box<dyn LogitsProcessor>>);
+#[derive(Debug, Clone)]
+pub struct LogitsProcessors {
+    list: Vec<Box<dyn LogitsProcessor>>,
+    /// What does the same where the logits are, if anything does.
+    options: Option<SampleOptions>,
+}
+
+impl Default for LogitsProcessors {
+    fn default() -> Self {
+        Self { list: Vec::new(), options: Some(SampleOptions::default()) }
+    }
+}
 
 impl LogitsProcessors {
     /// No processor.
@@ -144,17 +155,37 @@ impl LogitsProcessors {
 
     /// Adds a processor that is applied after the others.
     pub fn push(&mut self, processor: impl LogitsProcessor + 'static) {
-        self.0.push(Box::new(processor));
+        self.list.push(Box::new(processor));
+        self.options = None;
+    }
+
+    /// As [`push`](Self::push), of one that the options of a device can stand for behind what they stand for already.
+    fn push_known(
+        &mut self,
+        processor: impl LogitsProcessor + 'static,
+        with: impl FnOnce(SampleOptions) -> SampleOptions,
+    ) {
+        let options = self.options;
+        self.push(processor);
+        self.options = options.map(with);
+    }
+
+    /// The options with which the model's device does what these do; `None` where only the host can.
+    pub(crate) fn for_a_device(&self) -> Option<SampleOptions> {
+        self.options
     }
 
     /// Adds all of another list, to be applied after the others.
     pub fn append(&mut self, others: Self) {
-        self.0.extend(others.0);
+        if !others.is_empty() {
+            self.options = None;
+        }
+        self.list.extend(others.list);
     }
 
     /// Applies all processors to the scores of one sequence, in their order.
     pub fn process(&mut self, ids: &[u32], scores: &mut [f32]) {
-        for processor in &mut self.0 {
+        for processor in &mut self.list {
             processor.process(ids, scores);
         }
     }
@@ -162,7 +193,7 @@ impl LogitsProcessors {
     /// Applies all processors to the scores of the beams of one prompt, one row of `scores` for
     /// each of `beams`.
     pub fn process_beams(&mut self, beams: &[&[u32]], scores: &mut [f32]) {
-        for processor in &mut self.0 {
+        for processor in &mut self.list {
             processor.process_beams(beams, scores);
         }
     }
@@ -170,13 +201,13 @@ impl LogitsProcessors {
     /// Number of processors.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.list.len()
     }
 
     /// Whether scores are left as they are.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 }
 

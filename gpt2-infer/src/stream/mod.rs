@@ -33,8 +33,8 @@ pub struct TextPiece {
 ///
 /// The pieces make up the decoded continuation without the stop string, if one ended it: text that
 /// may be the beginning of a stop string waits until it is known not to be. Work is done in
-/// `next`, a step at a time, and stops with the last piece or when the stream is dropped. After an
-/// error the stream has ended.
+/// `next`, a step at a time, and stops with the last piece or when the stream is dropped; a GPU that chooses
+/// tokens itself is a step ahead. After an error the stream has ended.
 ///
 /// It owns what it needs and can go to another thread; [`into_async`](Self::into_async) does so
 /// and gives a [`Stream`](futures_core::Stream) for any async runtime.

@@ -1,5 +1,6 @@
 //! Integration tests of `gpt2-infer`, in one binary.
 
+mod ahead;
 mod batch;
 mod beam;
 mod cache;

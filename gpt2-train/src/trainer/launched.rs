@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
+use gpt2_core::device::Readback;
 
 use super::gradients::Losses;
-use super::readback::Readback;
 use crate::Result;
 use crate::config::TrainingConfig;
 use crate::data::Example;
@@ -80,8 +80,9 @@ impl Launched {
     /// # Errors
     /// [`gpt2_core::Error::Compute`] when the device fails.
     pub fn measure(self, before: Option<Instant>) -> Result<Measured> {
-        let loss = self.losses.wait()?.into_iter().sum::<f64>() / self.loss_factor;
-        let norms: Vec<f64> = self.squares.wait()?.into_iter().map(f64::sqrt).collect();
+        let numbers = |values: TensorData| values.iter::<f64>().collect::<Vec<_>>();
+        let loss = numbers(self.losses.wait()?).into_iter().sum::<f64>() / self.loss_factor;
+        let norms: Vec<f64> = numbers(self.squares.wait()?).into_iter().map(f64::sqrt).collect();
         let start = before.map_or(self.start, |before| before.max(self.start));
         let record = StepRecord {
             loss,

@@ -3,7 +3,6 @@
 mod checkpointed;
 mod gradients;
 mod launched;
-mod readback;
 mod run;
 mod sums;
 

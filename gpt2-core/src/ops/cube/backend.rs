@@ -8,12 +8,13 @@ use burn_cubecl::tensor::CubeTensor;
 use super::cross_entropy::{Found, cross_entropy};
 use super::linear::{product, scores};
 use super::moments::{self, Parameter};
-use super::{activation, attention, bias, dropout, embedding, layer_norm, norms};
+use super::{activation, attention, bias, dropout, embedding, layer_norm, norms, sample};
 use crate::ops::AdamWUpdate;
 use crate::ops::causal_attention::Heads;
 use crate::ops::dropout::Mask;
 use crate::ops::fused::{FusedKernels, FusedOps};
 use crate::ops::list::Tensors;
+use crate::ops::sample::{SampleOps, SampleOptions};
 
 impl FusedOps for CubeBackend {
     fn fused_layer_norm(
@@ -149,5 +150,19 @@ impl FusedOps for CubeBackend {
 
     fn add_scaled(sum: CubeTensor, part: CubeTensor, factor: f32) -> CubeTensor {
         moments::add_scaled(sum, part, factor)
+    }
+}
+
+impl SampleOps for CubeBackend {
+    fn greedy(logits: CubeTensor) -> (CubeTensor, CubeTensor) {
+        sample::greedy(logits)
+    }
+
+    fn sample(
+        logits: CubeTensor,
+        numbers: CubeTensor,
+        options: SampleOptions,
+    ) -> (CubeTensor, CubeTensor) {
+        sample::sample(logits, numbers, options)
     }
 }

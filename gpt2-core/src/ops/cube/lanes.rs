@@ -4,9 +4,10 @@ use cubecl::client::Client;
 use cubecl::features::Plane;
 use cubecl::prelude::*;
 
-/// The fewest units of a cube, and the most.
+/// The fewest units of a cube, the most, and the most where a row has a cube alone for a whole vocabulary.
 const FEWEST: u32 = 32;
 const MOST: u32 = 256;
+const WIDEST: u32 = 512;
 /// Elements of a row that a unit holds, as long as there are more units: the way back of a normalization keeps four
 /// numbers for each of them in registers.
 const HELD: usize = 16;
@@ -28,13 +29,22 @@ impl Lanes {
         let vectors = columns / width;
         let wanted = columns.div_ceil(HELD);
         let enough = wanted.next_power_of_two().min(MOST as usize);
-        let count = (enough as u32).max(FEWEST).min(most(client));
+        let count = (enough as u32).max(FEWEST).min(allowed(client, MOST));
         Self { count, held: vectors.div_ceil(count as usize), plane: plane(client, count) }
     }
 
     /// As many as there are, for rows that are not held.
     pub(super) fn most(client: &Client) -> Self {
-        let count = most(client);
+        Self::up_to(client, MOST)
+    }
+
+    /// As many as a cube has room for, for rows that are few and long.
+    pub(super) fn widest(client: &Client) -> Self {
+        Self::up_to(client, WIDEST)
+    }
+
+    fn up_to(client: &Client, most: u32) -> Self {
+        let count = allowed(client, most);
         Self { count, held: 0, plane: plane(client, count) }
     }
 
@@ -44,9 +54,9 @@ impl Lanes {
     }
 }
 
-/// The most units that the device allows, up to [`MOST`]; a power of two.
-fn most(client: &Client) -> u32 {
-    let allowed = client.properties().hardware.max_units_per_cube.clamp(1, MOST);
+/// The most units that the device allows, up to a number; a power of two.
+fn allowed(client: &Client, most: u32) -> u32 {
+    let allowed = client.properties().hardware.max_units_per_cube.clamp(1, most);
     1 << allowed.ilog2()
 }
 

@@ -20,6 +20,7 @@ mod linear;
 mod mask;
 mod moments;
 mod norms;
+mod sample;
 mod scatter;
 mod tensors;
 #[cfg(test)]

@@ -11,6 +11,7 @@ use cubecl::device::WgpuDeviceKind;
 
 mod moments;
 mod rows;
+mod sample;
 mod tables;
 mod words;
 
