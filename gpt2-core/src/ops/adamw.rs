@@ -128,8 +128,10 @@ fn launched(parameters: Vec<Waiting>, factors: Option<Tensor<1>>) -> Vec<AdamWMo
     if parameters.is_empty() {
         return Vec::new();
     }
-    let [mut values, mut means, mut squares, mut gradients] = [(); 4].map(|()| Vec::new());
-    let (mut places, mut updates) = (Vec::new(), Vec::new());
+    let count = parameters.len();
+    let [mut values, mut means, mut squares, mut gradients] =
+        [(); 4].map(|()| Vec::with_capacity(count));
+    let (mut places, mut updates) = (Vec::with_capacity(count), Vec::with_capacity(count));
     for Waiting { value, moments: [mean, square], gradient, place, update } in parameters {
         values.push(value);
         means.push(mean);

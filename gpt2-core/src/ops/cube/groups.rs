@@ -13,13 +13,14 @@ const MOST: usize = 32;
 
 /// Which tensors of a list go into a launch together: such as are alike, as many as the device has bindings for.
 ///
-/// A tensor takes `bindings` of them; the kernel has one more for all, and its numbers may take another one.
+/// A tensor takes `bindings` of them, and the kernel has `shared` ones for all.
 pub(super) fn groups<K: PartialEq>(
     client: &Client,
     kinds: &[K],
     bindings: usize,
+    shared: usize,
 ) -> Vec<Vec<usize>> {
-    let most = most(client, bindings);
+    let most = most(client, bindings, shared);
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (at, kind) in kinds.iter().enumerate() {
         let is_open = |group: &&mut Vec<usize>| group.len() < most && kinds[group[0]] == *kind;
@@ -31,10 +32,10 @@ pub(super) fn groups<K: PartialEq>(
     groups
 }
 
-/// The most tensors of a group, each of which takes so many bindings.
-pub(super) fn most(client: &Client, bindings: usize) -> usize {
-    let free = client.properties().hardware.max_bindings.saturating_sub(2) as usize;
-    (free / bindings).clamp(1, MOST)
+/// The most tensors of a group. One binding may be that of a launch's sizes.
+pub(super) fn most(client: &Client, bindings: usize, shared: usize) -> usize {
+    let all = client.properties().hardware.max_bindings as usize;
+    (all.saturating_sub(shared + 1) / bindings).clamp(1, MOST)
 }
 
 /// The parts of the tensors of a group, one a cube.

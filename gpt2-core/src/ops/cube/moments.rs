@@ -1,5 +1,6 @@
 //! What an optimizer does with all parameters beside norms: sums of gradients, and the step of AdamW.
 
+use burn::tensor::{DType, Shape};
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
@@ -67,10 +68,11 @@ pub(super) fn adamw(
     let kinds: Vec<Kind> = parameters.iter().map(Kind::of).collect();
     let client = parameters[0].gradient.client.clone();
     let lanes = Lanes::most(&client);
-    for group in groups(&client, &kinds, 4) {
+    let numbers = numbers(&parameters);
+    for group in groups(&client, &kinds, 4, 2) {
         let Kind { width, types } = kinds[group[0]];
         let mut parts = Parts::new(lanes, STEPS);
-        let arguments = group.into_iter().map(|at| parameters[at].argument(width, &mut parts));
+        let arguments = group.into_iter().map(|at| parameters[at].argument(at, width, &mut parts));
         let arguments = arguments.collect();
         adamw_kernel::launch(
             &client,
@@ -78,6 +80,7 @@ pub(super) fn adamw(
             lanes.dim(),
             width,
             arguments,
+            numbers.clone().into_buffer_arg(),
             factors.clone().map(CubeTensor::into_buffer_arg).into(),
             lanes.count,
             types,
@@ -105,9 +108,10 @@ impl Kind {
 }
 
 impl Parameter {
-    /// As an argument of the kernel.
+    /// As an argument of the kernel, number `at` of all.
     fn argument<V: Float, M: Float, G: Float, N: Size>(
         &self,
+        at: usize,
         width: usize,
         parts: &mut Parts,
     ) -> MovedLaunch<V, M, G, N> {
@@ -118,31 +122,37 @@ impl Parameter {
             mean,
             square,
             self.gradient.clone().into_buffer_arg(),
+            at,
             self.place,
-            step(self.update),
             parts.next(vectors),
         )
     }
 }
 
-/// The constants of a step in the precision of the kernel; differences are taken before they are rounded.
-fn step(update: AdamWUpdate) -> StepLaunch {
-    let AdamWUpdate { gradient_factor, beta1, beta2, root_factor, epsilon, rate, decay } = update;
-    StepLaunch::new(
-        gradient_factor as f32,
-        beta1 as f32,
-        (1.0 - beta1) as f32,
-        beta2 as f32,
-        (1.0 - beta2) as f32,
-        root_factor as f32,
-        epsilon as f32,
-        rate as f32,
-        decay as f32,
-    )
+/// Numbers of a [`Step`].
+const NUMBERS: usize = 9;
+
+/// The constants of all parameters' steps, `[parameters, 9]`, in the precision of the kernel.
+///
+/// They change from step to step and go to the device together. The sizes that are arguments of a launch do not, so those are there already.
+fn numbers(parameters: &[Parameter]) -> CubeTensor {
+    let numbers: Vec<f32> = parameters.iter().flat_map(|it| rounded(it.update)).collect();
+    let like = &parameters[0].gradient;
+    let handle = like.client.create_from_slice(f32::as_bytes(&numbers));
+    let (client, device) = (like.client.clone(), like.device.clone());
+    let shape = Shape::new([parameters.len(), NUMBERS]);
+    CubeTensor::new_contiguous(client, device, shape, handle, DType::F32)
 }
 
-/// [`AdamWUpdate`] as an argument of the kernel.
-#[derive(CubeType, CubeLaunch)]
+/// The numbers of [`Step`], in its order; differences are taken before they are rounded.
+fn rounded(update: AdamWUpdate) -> [f32; NUMBERS] {
+    let AdamWUpdate { gradient_factor, beta1, beta2, root_factor, epsilon, rate, decay } = update;
+    [gradient_factor, beta1, 1.0 - beta1, beta2, 1.0 - beta2, root_factor, epsilon, rate, decay]
+        .map(|number| number as f32)
+}
+
+/// [`AdamWUpdate`] in a kernel.
+#[derive(CubeType, Clone, Copy)]
 struct Step {
     gradient_factor: f32,
     beta1: f32,
@@ -155,6 +165,23 @@ struct Step {
     decay: f32,
 }
 
+/// The constants of a parameter.
+#[cube]
+fn step(numbers: &[f32], parameter: usize) -> Step {
+    let first = parameter * NUMBERS;
+    Step {
+        gradient_factor: numbers[first],
+        beta1: numbers[first + 1],
+        rest1: numbers[first + 2],
+        beta2: numbers[first + 3],
+        rest2: numbers[first + 4],
+        root_factor: numbers[first + 5],
+        epsilon: numbers[first + 6],
+        rate: numbers[first + 7],
+        decay: numbers[first + 8],
+    }
+}
+
 /// [`Parameter`] as an argument of the kernel.
 #[derive(CubeType, CubeLaunch)]
 struct Moved<V: Float, M: Float, G: Float, N: Size> {
@@ -162,9 +189,10 @@ struct Moved<V: Float, M: Float, G: Float, N: Size> {
     mean: Box<[Vector<M, N>]>,
     square: Box<[Vector<M, N>]>,
     gradient: Box<[Vector<G, N>]>,
+    /// Its number.
+    at: usize,
     /// Which of the factors is its.
     place: usize,
-    step: Step,
     share: Share,
 }
 
@@ -186,6 +214,7 @@ fn add_scaled_kernel<F: Float, P: Float, N: Size>(
 #[cube(launch)]
 fn adamw_kernel<V: Float, M: Float, G: Float, N: Size>(
     parameters: &mut Sequence<Moved<V, M, G, N>>,
+    numbers: &[f32],
     factors: ComptimeOption<&[f32]>,
     #[comptime] lanes: u32,
     #[define(V, M, G)] _types: [ElemType; 3],
@@ -194,7 +223,8 @@ fn adamw_kernel<V: Float, M: Float, G: Float, N: Size>(
     for at in 0..parameters.len() {
         let parameter = parameters.index_mut(at);
         if parameter.share.is_mine() {
-            let mut scale = parameter.step.gradient_factor;
+            let step = step(numbers, parameter.at);
+            let mut scale = step.gradient_factor;
             #[comptime]
             if let ComptimeOption::Some(factors) = factors {
                 scale *= factors[parameter.place];
@@ -202,7 +232,7 @@ fn adamw_kernel<V: Float, M: Float, G: Float, N: Size>(
             let end = parameter.share.end();
             let mut at = parameter.share.begin() + UNIT_POS as usize;
             while at < end {
-                parameter.move_by(scale, at);
+                parameter.move_by(&step, scale, at);
                 at += comptime!(lanes as usize);
             }
         }
@@ -212,8 +242,7 @@ fn adamw_kernel<V: Float, M: Float, G: Float, N: Size>(
 #[cube]
 impl<V: Float, M: Float, G: Float, N: Size> Moved<V, M, G, N> {
     /// Moves one vector.
-    fn move_by(&mut self, scale: f32, at: usize) {
-        let step = &self.step;
+    fn move_by(&mut self, step: &Step, scale: f32, at: usize) {
         let slope = Vector::<f32, N>::cast_from(self.gradient[at]) * Vector::new(scale);
         let new_mean = Vector::<f32, N>::cast_from(self.mean[at]) * Vector::new(step.beta1)
             + slope * Vector::new(step.rest1);

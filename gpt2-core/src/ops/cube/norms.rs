@@ -27,7 +27,7 @@ pub(super) fn squared_norms(xs: Vec<CubeTensor>, places: &[usize], count: usize)
     let parts_of = |x: &CubeTensor| vectors(x).div_ceil(STEPS * lanes.count as usize);
     let most = xs.iter().map(parts_of).max().unwrap_or(0).max(1);
     let sums = zeros(&xs[0], [count, most], DType::F32);
-    for group in groups(&sums.client, &kinds, 1) {
+    for group in groups(&sums.client, &kinds, 1, 1) {
         let mut parts = Parts::new(lanes, STEPS);
         let (of_elements, width) = kinds[group[0]];
         let mut tensors = SequenceArg::new();

@@ -66,11 +66,11 @@ fn groups_are_of_one_kind_and_no_larger_than_the_device_allows() {
     let Some(device) = device() else { return };
     let client = tensor(&[0.0], &[1], DType::F32, &device).client;
     let kinds: Vec<usize> = (0..150).map(|at| at % 7 % 2).collect();
-    for bindings in [1, 4] {
-        let most = groups::most(&client, bindings);
-        let free = client.properties().hardware.max_bindings as usize - 2;
-        assert!(most == 1 || most * bindings <= free);
-        let groups = groups::groups(&client, &kinds, bindings);
+    for [bindings, shared] in [[1, 1], [4, 2]] {
+        let most = groups::most(&client, bindings, shared);
+        let all = client.properties().hardware.max_bindings as usize;
+        assert!(most == 1 || most * bindings + shared < all);
+        let groups = groups::groups(&client, &kinds, bindings, shared);
         let of_kind = |kind| kinds.iter().filter(|&&found| found == kind).count();
         assert_eq!(groups.len(), of_kind(0).div_ceil(most) + of_kind(1).div_ceil(most));
         for group in &groups {
