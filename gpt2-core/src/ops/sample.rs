@@ -11,6 +11,7 @@ use crate::Result;
 use crate::device::{self, Readback};
 
 /// What is told instead of an id: no id is below 0.
+#[cfg(feature = "cube")]
 pub(super) const NOT_FINITE: i32 = -1;
 pub(super) const EXCLUDED_ALL: i32 = -2;
 
