@@ -60,9 +60,8 @@ impl Attention {
     ) -> (Tensor<3>, Option<Tensor<4>>) {
         let qkv = self.c_attn.forward(x, masks); // [batch, seq, 3 embd]
         let (heads, scale, p) = (self.n_head, self.scale, self.attn_pdrop);
-        let head_dim = qkv.dims()[2] / 3 / heads;
         let (merged, probabilities) = match cache {
-            Some((cache, places)) if ops::attends_in_place(&qkv, head_dim) => {
+            Some((cache, places)) if bias.is_by_places() => {
                 (cache.attend(qkv, places, scale), None)
             }
             Some((cache, places)) => {

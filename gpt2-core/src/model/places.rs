@@ -74,11 +74,11 @@ impl Places {
         Tensor::from_data(TensorData::new(positions, [starts.len(), self.seq]), device)
     }
 
-    /// What hides from every token of `x`, `[rows, seq, embd]`, what stands behind it, where that
-    /// takes a mask for heads of a width.
+    /// What hides from every token of `x`, `[rows, seq, embd]`, what stands behind it: a mask, or the places
+    /// alone where there is a kernel that takes them for heads of a width.
     pub fn bias(&self, x: &Tensor<3>, head_dim: usize) -> AttentionBias {
         if ops::attends_in_place(x, head_dim) {
-            return AttentionBias::none();
+            return AttentionBias::by_places();
         }
         AttentionBias::ragged(self.distinct_starts(), self.seq, self.width(), &x.device())
     }

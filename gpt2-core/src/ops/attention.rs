@@ -34,13 +34,20 @@ pub struct AttentionBias {
     made: OnceLock<Option<Tensor<4>>>,
     /// Number of tokens and place of one that is causal and no more.
     causal: Option<(usize, Device)>,
+    is_by_places: bool,
 }
 
 impl AttentionBias {
-    /// Hides nothing.
+    /// Hides nothing by itself: for [`attend_in_place`], which is told the places of the tokens.
     #[must_use]
-    pub fn none() -> Self {
-        Self::of(None)
+    pub fn by_places() -> Self {
+        Self { is_by_places: true, ..Self::of(None) }
+    }
+
+    /// Whether it is left to [`attend_in_place`] what a token sees.
+    #[must_use]
+    pub fn is_by_places(&self) -> bool {
+        self.is_by_places
     }
 
     /// Hides from every query what comes after it, and everywhere the keys whose
@@ -51,7 +58,8 @@ impl AttentionBias {
     #[must_use]
     pub fn causal(seq: usize, attention_mask: Option<Tensor<2, Bool>>, device: &Device) -> Self {
         let Some(mask) = attention_mask else {
-            return Self { made: OnceLock::new(), causal: Some((seq, device.clone())) };
+            let causal = Some((seq, device.clone()));
+            return Self { made: OnceLock::new(), causal, is_by_places: false };
         };
         let [batch, keys] = mask.dims();
         let padding = Tensor::<2>::zeros([batch, keys], device).mask_fill(mask.bool_not(), HIDDEN);
@@ -64,7 +72,7 @@ impl AttentionBias {
     }
 
     fn of(bias: Option<Tensor<4>>) -> Self {
-        Self { made: OnceLock::from(bias), causal: None }
+        Self { made: OnceLock::from(bias), causal: None, is_by_places: false }
     }
 
     /// Whether it hides from every token of a text what comes after it, and nothing else.

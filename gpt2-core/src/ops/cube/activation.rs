@@ -1,4 +1,4 @@
-//! GELU of the tanh form, alone, behind a bias, and its way back.
+//! GELU of the tanh form, alone, behind a bias that is kept, and its way back.
 
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
@@ -48,28 +48,6 @@ pub(super) fn gelu_backward(upstream: CubeTensor, x: CubeTensor) -> CubeTensor {
         types,
     );
     gradient
-}
-
-/// `gelu(product + bias)`, in the type of the product.
-pub(super) fn bias_gelu(product: CubeTensor, bias: CubeTensor) -> CubeTensor {
-    let [product, bias] = [product, bias].map(into_contiguous);
-    let [_, columns] = matrix(&product);
-    let Sweep { width, vectors, count, dim } = sweep(&[&product, &bias], columns);
-    let (activated, written) = output(&product, 0, product.dtype);
-    let types = [&product, &bias].map(element);
-    bias_gelu_kernel::launch(
-        &activated.client,
-        count,
-        dim,
-        width,
-        product.into_buffer_arg(),
-        bias.into_buffer_arg(),
-        written,
-        vectors,
-        columns / width,
-        types,
-    );
-    activated
 }
 
 /// `product + bias`, where the product lies if it has no other owner, and `gelu` of it.
@@ -155,23 +133,6 @@ fn gelu_backward_kernel<U: Float, F: Float, N: Size>(
     if at < vectors {
         let slope = slope_of::<N>(Vector::cast_from(x[at]));
         gradient[at] = Vector::cast_from(Vector::<f32, N>::cast_from(upstream[at]) * slope);
-    }
-}
-
-#[cube(launch)]
-fn bias_gelu_kernel<F: Float, W: Float, N: Size>(
-    product: &[Vector<F, N>],
-    bias: &[Vector<W, N>],
-    activated: &mut [Vector<F, N>],
-    vectors: usize,
-    columns: FastDivmod<usize>,
-    #[define(F, W)] _types: [ElemType; 2],
-) {
-    let at = ABSOLUTE_POS;
-    if at < vectors {
-        let inner = Vector::<f32, N>::cast_from(product[at])
-            + Vector::<f32, N>::cast_from(bias[columns.modulo(at)]);
-        activated[at] = Vector::cast_from(gelu_of::<N>(inner));
     }
 }
 

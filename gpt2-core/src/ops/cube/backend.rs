@@ -40,7 +40,7 @@ impl FusedOps for CubeBackend {
     }
 
     fn linear_gelu(x: CubeTensor, weight: CubeTensor, bias: CubeTensor) -> CubeTensor {
-        activation::bias_gelu(product(x, weight), bias)
+        bias::bias_gelu(product(x, weight), bias)
     }
 
     fn mlp(

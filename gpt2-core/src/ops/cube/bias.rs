@@ -6,6 +6,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 use cubecl::std::FastDivmod;
 
+use super::activation::gelu_of;
 use super::dropout::masked;
 use super::mask::{Dropout, argument};
 use super::tensors::{Sweep, cubes, element, empty, matrix, output, sweep, vector_size};
@@ -20,6 +21,22 @@ const PARTS: usize = 256;
 
 /// `product + bias`, in the type of the product.
 pub(super) fn add_bias(product: CubeTensor, bias: CubeTensor) -> CubeTensor {
+    after_bias(product, bias, After::Nothing)
+}
+
+/// `gelu(product + bias)`, in the type of the product.
+pub(super) fn bias_gelu(product: CubeTensor, bias: CubeTensor) -> CubeTensor {
+    after_bias(product, bias, After::Gelu)
+}
+
+/// What is done to a product with its bias; a constant of the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum After {
+    Nothing,
+    Gelu,
+}
+
+fn after_bias(product: CubeTensor, bias: CubeTensor, after: After) -> CubeTensor {
     let [product, bias] = [product, bias].map(into_contiguous);
     let [_, columns] = matrix(&product);
     let Sweep { width, vectors, count, dim } = sweep(&[&product, &bias], columns);
@@ -35,6 +52,7 @@ pub(super) fn add_bias(product: CubeTensor, bias: CubeTensor) -> CubeTensor {
         written,
         vectors,
         columns / width,
+        after,
         types,
     );
     output
@@ -139,13 +157,18 @@ fn add_bias_kernel<F: Float, W: Float, N: Size>(
     output: &mut [Vector<F, N>],
     vectors: usize,
     columns: FastDivmod<usize>,
+    #[comptime] after: After,
     #[define(F, W)] _types: [ElemType; 2],
 ) {
     let at = ABSOLUTE_POS;
     if at < vectors {
         let sum = Vector::<f32, N>::cast_from(product[at])
             + Vector::<f32, N>::cast_from(bias[columns.modulo(at)]);
-        output[at] = Vector::cast_from(sum);
+        if comptime!(after == After::Gelu) {
+            output[at] = Vector::cast_from(gelu_of::<N>(sum));
+        } else {
+            output[at] = Vector::cast_from(sum);
+        }
     }
 }
 

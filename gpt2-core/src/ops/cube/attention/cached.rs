@@ -9,8 +9,8 @@ use cubecl::prelude::*;
 
 use super::decode::decode;
 use super::forward::forward_cached;
-use super::launch::{addresses, cubes, element, empty, extents, own};
-use super::places::{Places, of_row};
+use super::launch::{addresses, cubes, element, empty, extents, owned};
+use super::places::{Places, RowPlaces};
 use super::plan::vector_size;
 
 /// New tokens of a row up to which each goes through the cache by itself.
@@ -33,7 +33,7 @@ pub(in crate::ops::cube) fn attend(
     places: &[Range<usize>],
     factor: f32,
 ) -> (CubeTensor, CubeTensor, CubeTensor) {
-    let (qkv, keys, values) = (into_contiguous(qkv), own(keys), own(values));
+    let (qkv, keys, values) = (into_contiguous(qkv), owned(keys), owned(values));
     let [rows, seq, width] = extents(&qkv);
     if rows * seq * width == 0 {
         return (empty(&qkv, [rows, seq, width / 3], qkv.dtype), keys, values);
@@ -65,9 +65,7 @@ fn write(qkv: &CubeTensor, keys: &CubeTensor, values: &CubeTensor, places: Place
         addresses([qkv, keys]),
         size,
         qkv.clone().into_buffer_arg(),
-        places.each(),
-        places.past,
-        places.count,
+        places.argument(),
         rows,
         keys.clone().into_buffer_arg(),
         values.clone().into_buffer_arg(),
@@ -75,7 +73,7 @@ fn write(qkv: &CubeTensor, keys: &CubeTensor, values: &CubeTensor, places: Place
         seq,
         capacity,
         head_dim / size,
-        [element(qkv.dtype), element(keys.dtype)],
+        [element(&qkv), element(&keys)],
     );
 }
 
@@ -83,9 +81,7 @@ fn write(qkv: &CubeTensor, keys: &CubeTensor, values: &CubeTensor, places: Place
 #[cube(launch, address_type = "dynamic")]
 fn write_new<T: Float, C: Float, N: Size>(
     qkv: &[Vector<T, N>],
-    places: ComptimeOption<&[u32]>,
-    past: usize,
-    count: usize,
+    places: &RowPlaces,
     rows: usize,
     keys: &mut [Vector<C, N>],
     values: &mut [Vector<C, N>],
@@ -101,7 +97,7 @@ fn write_new<T: Float, C: Float, N: Size>(
     if row >= rows {
         terminate!();
     }
-    let (past, count) = of_row(&places, (past, count), row);
+    let (past, count) = places.of_row(row);
     if at < count {
         let place = past + at;
         let (head, lane) = (column / vectors, column % vectors);

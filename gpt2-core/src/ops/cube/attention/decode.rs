@@ -9,7 +9,7 @@ use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::launch::{addresses, cubes, element, empty, extents};
-use super::places::{Places, of_row};
+use super::places::{Places, RowPlaces};
 use super::plan::vector_size;
 use super::tile::{UNSEEN, add_product};
 
@@ -57,7 +57,7 @@ pub(super) fn decode(
     let block = (PRODUCTS / (vectors | 1)).max(1);
     let block = 1 << block.min(UNITS).ilog2();
     let plan = Plan { vectors, block, whole, writes: seq == 1 };
-    let types = [element(qkv.dtype), element(keys.dtype), element(sums.dtype)];
+    let types = [element(&qkv), element(&keys), element(&sums)];
     attend_part::launch(
         &client,
         cubes(&client, queries * parts),
@@ -67,9 +67,7 @@ pub(super) fn decode(
         qkv.into_buffer_arg(),
         keys.into_buffer_arg(),
         values.into_buffer_arg(),
-        places.each(),
-        places.past,
-        places.count,
+        places.argument(),
         sums.clone().into_buffer_arg(),
         states.clone().into_buffer_arg(),
         queries,
@@ -109,7 +107,7 @@ fn put_together(
         output.clone().into_buffer_arg(),
         parts,
         vectors,
-        element(output.dtype),
+        element(&output),
     );
 }
 
@@ -154,9 +152,7 @@ fn attend_part<T: Float, C: Float, O: Float, N: Size>(
     qkv: &[Vector<T, N>],
     keys: &mut [Vector<C, N>],
     values: &mut [Vector<C, N>],
-    places: ComptimeOption<&[u32]>,
-    past: usize,
-    count: usize,
+    places: &RowPlaces,
     sums: &mut [Vector<O, N>],
     states: &mut [f32],
     queries: usize,
@@ -177,7 +173,7 @@ fn attend_part<T: Float, C: Float, O: Float, N: Size>(
     let query = CUBE_POS / parts;
     let (token, head) = (query / heads, query % heads);
     let (row, at) = (token / seq, token % seq);
-    let (past, count) = of_row(&places, (past, count), row);
+    let (past, count) = places.of_row(row);
     let seen = select(at < count, past + at + 1, 0usize);
     let begin = usize::min(CUBE_POS % parts * part, seen);
     let length = usize::min(part, seen - begin);

@@ -6,17 +6,15 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
+use super::batch::{self, Batch, Rows, Work, cached, cubes_of};
 use super::launch::{addresses, cubes, element, empty, extents};
 use super::matrix;
 use super::matrix::units::MatrixUnits;
-use super::places::{Places, of_row};
+use super::places::{Places, RowPlaces};
 use super::plan::{Needs, Plan, plan, vector_size};
-use super::tile::{
-    UNSEEN, add_weighted, cached, column, load, merged, no_sums, packed, scores, share, store,
-    total,
-};
+use super::tile::{UNSEEN, add_weighted, column, load, no_sums, scores, share, store, total};
 use crate::ops::causal_attention::Heads;
-use crate::ops::cube::mask::{self, Dropout};
+use crate::ops::cube::mask;
 
 const NEEDS: Needs = Needs { rows: 1, columns: 2, weights: 1, scores: 1, sums: 1 };
 
@@ -107,6 +105,35 @@ impl Attention {
         (output, sums)
     }
 
+    /// Cubes for tiles of so many tokens.
+    pub fn cubes(&self, tile: usize) -> CubeCount {
+        let [rows, seq, _] = self.extents;
+        cubes(&self.query.client, cubes_of([rows, seq], self.heads, tile))
+    }
+
+    pub fn addresses(&self) -> AddressType {
+        addresses([&self.query, &self.key, &self.value])
+    }
+
+    /// What the kernels are given.
+    pub fn argument<T: Float, C: Float, N: Size>(
+        &self,
+        (output, sums): &(CubeTensor, CubeTensor),
+    ) -> GivenLaunch<'static, T, C, N> {
+        let [rows, seq, _] = self.extents;
+        GivenLaunch::new(
+            self.query.clone().into_buffer_arg(),
+            self.key.clone().into_buffer_arg(),
+            self.value.clone().into_buffer_arg(),
+            output.clone().into_buffer_arg(),
+            sums.clone().into_buffer_arg(),
+            self.places.argument(),
+            self.capacity,
+            self.cached,
+            batch::argument([rows, seq], self.heads),
+        )
+    }
+
     fn run(self) -> (CubeTensor, CubeTensor) {
         if self.extents.contains(&0) {
             return self.results();
@@ -121,58 +148,53 @@ impl Attention {
     }
 }
 
+/// [`Attention`] and room for its results in a kernel.
+#[derive(CubeType, CubeLaunch)]
+pub(super) struct Given<'a, T: Float, C: Float, N: Size> {
+    pub query: &'a [Vector<T, N>],
+    pub key: &'a [Vector<C, N>],
+    pub value: &'a [Vector<C, N>],
+    pub output: &'a mut [Vector<T, N>],
+    pub logarithms: &'a mut [f32],
+    pub places: RowPlaces,
+    pub capacity: usize,
+    #[cube(comptime)]
+    pub in_cache: bool,
+    pub batch: Batch,
+}
+
+#[cube]
+impl<'a, T: Float, C: Float, N: Size> Given<'a, T, C, N> {
+    /// Where the keys (`part` 1) or values (2) of a head are.
+    pub fn seen(&self, work: &Work, #[comptime] part: usize, #[comptime] vectors: usize) -> Rows {
+        if comptime!(self.in_cache) {
+            cached(work, self.capacity, vectors)
+        } else {
+            self.batch.part(work, part, 3usize, vectors)
+        }
+    }
+}
+
 fn launch(asked: Attention) -> (CubeTensor, CubeTensor) {
-    let (output, sums) = asked.results();
-    let Attention { query, key, value, places, heads, extents: [rows, seq, _], .. } = asked;
-    let client = query.client.clone();
-    let plan = plan(&client, asked.head_dim, seq, NEEDS);
-    let tiles = rows * heads.count * seq.div_ceil(plan.tile.rows());
-    let types = [element(query.dtype), element(key.dtype)];
+    let results = asked.results();
+    let plan = plan(&asked.query.client, asked.head_dim, asked.extents[1], NEEDS);
     attend::launch(
-        &client,
-        cubes(&client, tiles),
+        &asked.query.client,
+        asked.cubes(plan.tile.rows()),
         CubeDim::new_1d(plan.tile.units() as u32),
-        addresses([&query, &key, &value]),
+        asked.addresses(),
         vector_size(asked.head_dim),
-        query.into_buffer_arg(),
-        key.into_buffer_arg(),
-        value.into_buffer_arg(),
-        places.each(),
-        places.past,
-        places.count,
-        output.clone().into_buffer_arg(),
-        sums.clone().into_buffer_arg(),
-        rows,
-        heads.count,
-        seq,
-        asked.capacity,
-        heads.factor,
-        heads.mask.map(mask::argument).into(),
-        asked.cached,
+        asked.argument(&results),
         plan,
-        types,
+        [&asked.query, &asked.key].map(element),
     );
-    (output, sums)
+    results
 }
 
 /// A cube goes through the keys of some queries of one head, tile after tile (Dao 2023, algorithm 1).
 #[cube(launch, address_type = "dynamic")]
 fn attend<T: Float, C: Float, N: Size>(
-    query: &[Vector<T, N>],
-    key: &[Vector<C, N>],
-    value: &[Vector<C, N>],
-    places: ComptimeOption<&[u32]>,
-    past: usize,
-    count: usize,
-    output: &mut [Vector<T, N>],
-    logarithms: &mut [f32],
-    rows: usize,
-    heads: usize,
-    seq: usize,
-    capacity: usize,
-    factor: f32,
-    dropout: ComptimeOption<Dropout>,
-    #[comptime] in_cache: bool,
+    given: &mut Given<'_, T, C, N>,
     #[comptime] plan: Plan,
     #[define(T, C)] _types: [ElemType; 2],
 ) {
@@ -180,28 +202,19 @@ fn attend<T: Float, C: Float, N: Size>(
     let width = comptime!(plan.tile.width);
     let units_x = comptime!(plan.tile.units_x);
     let columns = comptime!(plan.tile.columns());
-    let tiles = seq.div_ceil(comptime!(plan.tile.rows()));
-    if CUBE_POS >= rows * heads * tiles {
+    let tile = comptime!(plan.tile.rows());
+    let batch = &given.batch;
+    if !batch.has_work(tile) {
         terminate!();
     }
-    // The queries that see most come first, so that the last cubes to end have little to do.
-    let first = (tiles - 1 - CUBE_POS / (rows * heads)) * comptime!(plan.tile.rows());
-    let number = CUBE_POS % (rows * heads);
-    let (row, head) = (number / heads, number % heads);
+    let work = batch.work(tile, true);
+    let (number, first, seq) = (work.number, work.first, batch.seq);
     let (x, y) = (UNIT_POS as usize % units_x, UNIT_POS as usize / units_x);
 
     // Places before the first query, and queries that are no padding.
-    let (past, count) = of_row(&places, (past, count), row);
-    let keys = if comptime!(in_cache) {
-        cached(number, capacity, plan)
-    } else {
-        packed(row, head, heads, seq, 1usize, plan)
-    };
-    let values = if comptime!(in_cache) {
-        cached(number, capacity, plan)
-    } else {
-        packed(row, head, heads, seq, 2usize, plan)
-    };
+    let (past, count) = given.places.of_row(work.row);
+    let keys = given.seen(&work, 1usize, plan.vectors);
+    let values = given.seen(&work, 2usize, plan.vectors);
     let seen = select(
         first < count,
         past + usize::min(first + comptime!(plan.tile.rows()), count),
@@ -225,11 +238,11 @@ fn attend<T: Float, C: Float, N: Size>(
     }
     let mut sums = no_sums::<N>(plan);
     load::<T, N>(
-        query,
-        &packed(row, head, heads, seq, 0usize, plan),
+        given.query,
+        &batch.part(&work, 0usize, 3usize, plan.vectors),
         first,
         usize::max(count, 1),
-        factor,
+        batch.factor,
         &mut query_tile,
         false,
         plan,
@@ -238,8 +251,8 @@ fn attend<T: Float, C: Float, N: Size>(
     for step in 0..seen.div_ceil(columns) {
         let begin = step * columns;
         sync_cube();
-        load::<C, N>(key, &keys, begin, seen, 1.0f32, &mut key_tile, true, plan);
-        load::<C, N>(value, &values, begin, seen, 1.0f32, &mut value_tile, true, plan);
+        load::<C, N>(given.key, &keys, begin, seen, 1.0f32, &mut key_tile, true, plan);
+        load::<C, N>(given.value, &values, begin, seen, 1.0f32, &mut value_tile, true, plan);
         sync_cube();
         let mut found = scores::<N>(&query_tile, &key_tile, x, y, plan);
         if begin + columns > past + first + 1 {
@@ -253,7 +266,7 @@ fn attend<T: Float, C: Float, N: Size>(
             #[unroll]
             for j in 0..width {
                 let query = number * seq + first + y * height + i;
-                let element = mask::element(&dropout, query, seq, begin + column(x, j, plan));
+                let element = mask::element(&batch.dropout, query, seq, begin + column(x, j, plan));
                 found[comptime!(i * width + j)] *= element;
             }
         }
@@ -275,14 +288,14 @@ fn attend<T: Float, C: Float, N: Size>(
         let query = first + y * height + i;
         shares[i] = select(query < count, 1.0f32 / f32::max(total, 1e-30f32), 0.0f32);
         if x == 0 && query < seq {
-            logarithms[number * seq + query] = highest[i] + f32::ln(total);
+            given.logarithms[number * seq + query] = highest[i] + f32::ln(total);
         }
     }
     store::<T, N>(
         &sums,
         &shares,
-        output,
-        &merged(row, head, heads, seq, plan),
+        given.output,
+        &batch.part(&work, 0usize, 1usize, plan.vectors),
         first,
         seq,
         x,

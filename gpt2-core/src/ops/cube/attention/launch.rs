@@ -1,17 +1,10 @@
 //! What every launch of a kernel here needs, beside what those of all operations share.
 
-use burn::backend::cubecl::dtype_to_storage_type;
 use burn::tensor::{DType, Shape};
 use burn_cubecl::tensor::CubeTensor;
-use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-pub(super) use crate::ops::cube::tensors::{cubes, empty, owned as own};
-
-/// The type of a tensor's numbers, in kernels.
-pub(super) fn element(dtype: DType) -> ElemType {
-    dtype_to_storage_type(dtype)
-}
+pub(super) use crate::ops::cube::tensors::{cubes, element, empty, owned};
 
 /// The extents of a tensor.
 pub(super) fn extents<const D: usize>(tensor: &CubeTensor) -> [usize; D] {

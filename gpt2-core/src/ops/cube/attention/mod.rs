@@ -1,6 +1,7 @@
 //! Attention without a matrix of all scores, forwards and backwards; decoding, on a cache that stays where it is.
 
 mod backward;
+mod batch;
 mod cached;
 mod decode;
 mod forward;

@@ -10,8 +10,8 @@ use super::launch::pairs;
 /// First place and number of the new tokens of each row.
 #[derive(Clone)]
 pub(super) struct Places {
-    pub past: usize,
-    pub count: usize,
+    past: usize,
+    count: usize,
     /// Those of each row, `[rows, 2]`, where they differ.
     each: Option<CubeTensor>,
 }
@@ -36,22 +36,29 @@ impl Places {
         }
     }
 
-    /// Those of each row, as a kernel takes them.
-    pub fn each(&self) -> ComptimeOptionArgs<&'static [u32]> {
-        self.each.clone().map(CubeTensor::into_buffer_arg).into()
+    /// As kernels take them.
+    pub fn argument(&self) -> RowPlacesLaunch {
+        let each = self.each.clone().map(CubeTensor::into_buffer_arg);
+        RowPlacesLaunch::new(each.into(), self.past, self.count)
     }
 }
 
-/// First place and number of the new tokens of a row: `same`, where all rows have the same.
+/// [`Places`] in a kernel.
+#[derive(CubeType, CubeLaunch)]
+pub(super) struct RowPlaces {
+    each: ComptimeOption<Box<[u32]>>,
+    past: usize,
+    count: usize,
+}
+
 #[cube]
-pub(super) fn of_row(
-    each: &ComptimeOption<&[u32]>,
-    same: (usize, usize),
-    row: usize,
-) -> (usize, usize) {
-    #[comptime]
-    match each {
-        ComptimeOption::Some(each) => (each[row * 2] as usize, each[row * 2 + 1] as usize),
-        ComptimeOption::None => same,
+impl RowPlaces {
+    /// First place and number of the new tokens of a row.
+    pub fn of_row(&self, row: usize) -> (usize, usize) {
+        #[comptime]
+        match &self.each {
+            ComptimeOption::Some(each) => (each[row * 2] as usize, each[row * 2 + 1] as usize),
+            ComptimeOption::None => (self.past, self.count),
+        }
     }
 }

@@ -4,7 +4,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::launch::{addresses, cubes, element, empty, extents, own, pairs};
+use super::launch::{addresses, cubes, element, empty, extents, owned, pairs};
 use super::plan::vector_size;
 
 /// Units of a cube.
@@ -22,7 +22,7 @@ pub(in crate::ops::cube) fn move_rows(
     first: usize,
     filled: usize,
 ) -> CubeTensor {
-    let cached = own(cached);
+    let cached = owned(cached);
     let [_, heads, _, head_dim] = extents(&cached);
     let moved = from.iter().enumerate().filter(|&(at, &row)| row != first + at);
     let (to, from): (Vec<usize>, Vec<usize>) = moved.map(|(at, &row)| (first + at, row)).unzip();
@@ -56,7 +56,7 @@ fn copy(source: &CubeTensor, target: &CubeTensor, from: &[usize], to: &[usize], 
         filled * head_dim / size,
         capacity * head_dim / size,
         other_capacity * head_dim / size,
-        element(source.dtype),
+        element(&source),
     );
 }
 

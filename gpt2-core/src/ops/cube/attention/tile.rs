@@ -2,51 +2,11 @@
 
 use cubecl::prelude::*;
 
+use super::batch::Rows;
 use super::plan::Plan;
 
 /// Score of a key that a query does not see: nothing is left of its exponential, and no difference of two is NaN.
 pub(super) const UNSEEN: f32 = -1e30;
-
-/// Where the rows of a head lie, in vectors.
-#[derive(CubeType, Clone, Copy)]
-pub(super) struct Rows {
-    pub first: usize,
-    pub stride: usize,
-}
-
-/// Query, key or value (`part` 0, 1 or 2) of a head, side by side in `[batch, seq, 3, heads, head_dim]`.
-#[cube]
-pub(super) fn packed(
-    row: usize,
-    head: usize,
-    heads: usize,
-    seq: usize,
-    #[comptime] part: usize,
-    #[comptime] plan: Plan,
-) -> Rows {
-    let vectors = comptime!(plan.vectors);
-    Rows { first: ((row * seq * 3 + part) * heads + head) * vectors, stride: 3 * heads * vectors }
-}
-
-/// Head `number` of all, of a cache `[rows, heads, capacity, head_dim]`.
-#[cube]
-pub(super) fn cached(number: usize, capacity: usize, #[comptime] plan: Plan) -> Rows {
-    let vectors = comptime!(plan.vectors);
-    Rows { first: number * capacity * vectors, stride: vectors.runtime() }
-}
-
-/// A head of `[batch, seq, heads, head_dim]`.
-#[cube]
-pub(super) fn merged(
-    row: usize,
-    head: usize,
-    heads: usize,
-    seq: usize,
-    #[comptime] plan: Plan,
-) -> Rows {
-    let vectors = comptime!(plan.vectors);
-    Rows { first: (row * seq * heads + head) * vectors, stride: heads * vectors }
-}
 
 /// Reads rows from `begin` on into shared memory, times a factor; those from `end` on are zeros.
 ///

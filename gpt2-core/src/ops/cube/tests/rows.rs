@@ -101,7 +101,7 @@ fn gelu_alone_behind_a_bias_and_back_equals_f64() {
         assert_same(found, &slopes.collect::<Vec<_>>(), context);
         let inner: Vec<f64> = (0..count).map(|at| x[at] + addend[at % columns]).collect();
         let activated: Vec<f64> = inner.iter().map(|&x| gelu(x)).collect();
-        assert_same(activation::bias_gelu(given(), row()), &activated, context);
+        assert_same(bias::bias_gelu(given(), row()), &activated, context);
         let (found, output) = activation::bias_gelu_with_input(given(), row());
         assert_same(found, &inner, context);
         assert_same(output, &activated, context);

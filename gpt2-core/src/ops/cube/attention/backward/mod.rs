@@ -11,7 +11,8 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::launch::{empty, extents};
+use super::batch::{self, Batch, cubes_of};
+use super::launch::{cubes, empty, extents};
 use super::matrix;
 use super::matrix::plan::plan;
 use super::matrix::units::MatrixUnits;
@@ -71,6 +72,41 @@ impl Problem {
         let [_, _, width] = extents(&self.qkv);
         width / 3 / self.heads.count
     }
+
+    /// Rows, and tokens of each.
+    fn extents(&self) -> [usize; 2] {
+        let [rows, seq, _] = extents(&self.qkv);
+        [rows, seq]
+    }
+
+    /// Cubes for tiles of so many tokens.
+    pub fn cubes(&self, tile: usize) -> CubeCount {
+        cubes(&self.qkv.client, cubes_of(self.extents(), self.heads, tile))
+    }
+
+    /// What the kernels are given.
+    pub fn argument<T: Float, N: Size>(&self) -> GivenLaunch<'static, T, N> {
+        let Self { upstream, qkv, sums, products, gradient, heads } = self;
+        GivenLaunch::new(
+            qkv.clone().into_buffer_arg(),
+            upstream.clone().into_buffer_arg(),
+            sums.clone().into_buffer_arg(),
+            products.clone().into_buffer_arg(),
+            gradient.clone().into_buffer_arg(),
+            batch::argument(self.extents(), *heads),
+        )
+    }
+}
+
+/// [`Problem`] in a kernel.
+#[derive(CubeType, CubeLaunch)]
+pub(super) struct Given<'a, T: Float, N: Size> {
+    pub qkv: &'a [Vector<T, N>],
+    pub upstream: &'a [Vector<T, N>],
+    pub logarithms: &'a [f32],
+    pub products: &'a mut [f32],
+    pub gradient: &'a mut [Vector<T, N>],
+    pub batch: Batch,
 }
 
 /// The probability that a query gives a key: 0 where it does not see it or is not there.

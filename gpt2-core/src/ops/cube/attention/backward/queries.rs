@@ -4,59 +4,38 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::{Problem, probability};
-use crate::ops::cube::attention::launch::{addresses, cubes, element, extents};
+use super::{Given, Problem, probability};
+use crate::ops::cube::attention::batch::Rows;
+use crate::ops::cube::attention::launch::{addresses, element};
 use crate::ops::cube::attention::plan::{Needs, Plan, plan, vector_size};
 use crate::ops::cube::attention::tile::{
-    Rows, add_product, add_weighted, column, load, merged, no_sums, packed, scores, share, store,
-    total,
+    add_product, add_weighted, column, load, no_sums, scores, share, store, total,
 };
-use crate::ops::cube::mask::{self, Dropout};
+use crate::ops::cube::mask;
 
 const NEEDS: Needs = Needs { rows: 2, columns: 2, weights: 1, scores: 2, sums: 1 };
 
 pub(super) fn launch(problem: &Problem, output: CubeTensor) {
-    let Problem { upstream, qkv, sums, products, gradient, heads } = problem;
-    let [rows, seq, _] = extents(qkv);
-    let client = qkv.client.clone();
-    let plan = plan(&client, problem.head_dim(), seq, NEEDS);
-    let tiles = rows * heads.count * seq.div_ceil(plan.tile.rows());
+    let [_, seq] = problem.extents();
+    let plan = plan(&problem.qkv.client, problem.head_dim(), seq, NEEDS);
     attend_back::launch(
-        &client,
-        cubes(&client, tiles),
+        &problem.qkv.client,
+        problem.cubes(plan.tile.rows()),
         CubeDim::new_1d(plan.tile.units() as u32),
-        addresses([qkv]),
+        addresses([&problem.qkv]),
         vector_size(problem.head_dim()),
-        qkv.clone().into_buffer_arg(),
-        upstream.clone().into_buffer_arg(),
+        problem.argument(),
         output.into_buffer_arg(),
-        sums.clone().into_buffer_arg(),
-        products.clone().into_buffer_arg(),
-        gradient.clone().into_buffer_arg(),
-        rows,
-        heads.count,
-        seq,
-        heads.factor,
-        heads.mask.map(mask::argument).into(),
         plan,
-        element(qkv.dtype),
+        element(&problem.qkv),
     );
 }
 
 /// A cube goes through the keys that some queries of one head see.
 #[cube(launch, address_type = "dynamic")]
 fn attend_back<T: Float, N: Size>(
-    qkv: &[Vector<T, N>],
-    upstream: &[Vector<T, N>],
+    given: &mut Given<'_, T, N>,
     output: &[Vector<T, N>],
-    logarithms: &[f32],
-    products: &mut [f32],
-    gradient: &mut [Vector<T, N>],
-    rows: usize,
-    heads: usize,
-    seq: usize,
-    factor: f32,
-    dropout: ComptimeOption<Dropout>,
     #[comptime] plan: Plan,
     #[define(T)] _type: ElemType,
 ) {
@@ -64,18 +43,18 @@ fn attend_back<T: Float, N: Size>(
     let width = comptime!(plan.tile.width);
     let units_x = comptime!(plan.tile.units_x);
     let columns = comptime!(plan.tile.columns());
-    let tiles = seq.div_ceil(comptime!(plan.tile.rows()));
-    if CUBE_POS >= rows * heads * tiles {
+    let tile = comptime!(plan.tile.rows());
+    let batch = &given.batch;
+    if !batch.has_work(tile) {
         terminate!();
     }
-    let first = (tiles - 1 - CUBE_POS / (rows * heads)) * comptime!(plan.tile.rows());
-    let number = CUBE_POS % (rows * heads);
-    let (row, head) = (number / heads, number % heads);
+    let work = batch.work(tile, true);
+    let (number, first, seq) = (work.number, work.first, batch.seq);
     let (x, y) = (UNIT_POS as usize % units_x, UNIT_POS as usize / units_x);
-    let queries = packed(row, head, heads, seq, 0usize, plan);
-    let keys = packed(row, head, heads, seq, 1usize, plan);
-    let values = packed(row, head, heads, seq, 2usize, plan);
-    let outputs = merged(row, head, heads, seq, plan);
+    let queries = batch.part(&work, 0usize, 3usize, plan.vectors);
+    let keys = batch.part(&work, 1usize, 3usize, plan.vectors);
+    let values = batch.part(&work, 2usize, 3usize, plan.vectors);
+    let outputs = batch.part(&work, 0usize, 1usize, plan.vectors);
 
     let size = comptime!(plan.tile.rows() * plan.stride());
     let mut query_tile = Shared::<[Vector<f32, N>]>::new_slice(size);
@@ -86,9 +65,9 @@ fn attend_back<T: Float, N: Size>(
     let mut weights = Shared::<[Vector<f32, Const<4>>]>::new_slice(count);
     let mut exchanged = Shared::<[f32]>::new_slice(comptime!(plan.tile.rows() * units_x));
 
-    load::<T, N>(qkv, &queries, first, seq, factor, &mut query_tile, false, plan);
-    load::<T, N>(upstream, &outputs, first, seq, 1.0f32, &mut upstream_tile, false, plan);
-    give_products::<T, N>(output, upstream, &outputs, first, seq, &mut exchanged, x, y, plan);
+    load::<T, N>(given.qkv, &queries, first, seq, batch.factor, &mut query_tile, false, plan);
+    load::<T, N>(given.upstream, &outputs, first, seq, 1.0f32, &mut upstream_tile, false, plan);
+    give_products::<T, N>(output, given.upstream, &outputs, first, seq, &mut exchanged, x, y, plan);
     sync_cube();
     let mut logarithm = Array::<f32>::new(height);
     let mut product = Array::<f32>::new(height);
@@ -97,9 +76,9 @@ fn attend_back<T: Float, N: Size>(
         let query = first + y * height + i;
         let total = total(&exchanged, y * height + i, plan);
         product[i] = total;
-        logarithm[i] = logarithms[number * seq + usize::min(query, seq - 1)];
+        logarithm[i] = given.logarithms[number * seq + usize::min(query, seq - 1)];
         if x == 0 && query < seq {
-            products[number * seq + query] = total;
+            given.products[number * seq + query] = total;
         }
     }
 
@@ -108,8 +87,8 @@ fn attend_back<T: Float, N: Size>(
     for step in 0..seen.div_ceil(columns) {
         let begin = step * columns;
         sync_cube();
-        load::<T, N>(qkv, &keys, begin, seq, 1.0f32, &mut key_tile, true, plan);
-        load::<T, N>(qkv, &values, begin, seq, 1.0f32, &mut value_tile, true, plan);
+        load::<T, N>(given.qkv, &keys, begin, seq, 1.0f32, &mut key_tile, true, plan);
+        load::<T, N>(given.qkv, &values, begin, seq, 1.0f32, &mut value_tile, true, plan);
         sync_cube();
         let mut found = scores::<N>(&query_tile, &key_tile, x, y, plan);
         let changes = scores::<N>(&upstream_tile, &value_tile, x, y, plan);
@@ -121,7 +100,7 @@ fn attend_back<T: Float, N: Size>(
                 let index = comptime!(i * width + j);
                 let key = begin + column(x, j, plan);
                 let p = probability(found[index], logarithm[i], query, key, seq);
-                let element = mask::element(&dropout, number * seq + query, seq, key);
+                let element = mask::element(&batch.dropout, number * seq + query, seq, key);
                 found[index] = p * (changes[index] * element - product[i]);
             }
         }
@@ -132,9 +111,9 @@ fn attend_back<T: Float, N: Size>(
     let mut factors = Array::<f32>::new(height);
     #[unroll]
     for i in 0..height {
-        factors[i] = factor;
+        factors[i] = batch.factor;
     }
-    store::<T, N>(&sums, &factors, gradient, &queries, first, seq, x, y, plan);
+    store::<T, N>(&sums, &factors, given.gradient, &queries, first, seq, x, y, plan);
 }
 
 /// Gives a unit's part of its queries' outputs multiplied by their gradients.

@@ -5,97 +5,56 @@ use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::plan::{Needs, Plan};
-use super::tile::{add_weighted, cached, column, load, multiply, place, rows, store};
+use super::tile::{add_weighted, column, load, multiply, place, store};
 use super::units::{PIECE, Products};
-use crate::ops::cube::attention::forward::Attention;
-use crate::ops::cube::attention::launch::{addresses, cubes, element};
-use crate::ops::cube::attention::places::of_row;
+use crate::ops::cube::attention::forward::{Attention, Given};
+use crate::ops::cube::attention::launch::element;
 use crate::ops::cube::attention::tile::UNSEEN;
-use crate::ops::cube::mask::{self, Dropout};
+use crate::ops::cube::mask;
 
 pub const NEEDS: Needs = Needs { rows: 1, columns: 2, weights: 1, scores: 1 };
 
 /// Output and logarithms; keys and values are of the queries' type.
 pub fn launch<P: Products>(asked: Attention, plan: Plan) -> (CubeTensor, CubeTensor) {
-    let (output, sums) = asked.results();
-    let Attention { query, key, value, places, heads, extents: [rows, seq, _], .. } = asked;
-    let client = query.client.clone();
-    let tiles = rows * heads.count * seq.div_ceil(plan.rows());
-    let kind = element(query.dtype);
+    let results = asked.results();
     attend::launch::<P>(
-        &client,
-        cubes(&client, tiles),
+        &asked.query.client,
+        asked.cubes(plan.rows()),
         CubeDim::new_1d(plan.units() as u32),
-        addresses([&query, &key, &value]),
+        asked.addresses(),
         plan.size,
-        query.into_buffer_arg(),
-        key.into_buffer_arg(),
-        value.into_buffer_arg(),
-        places.each(),
-        places.past,
-        places.count,
-        output.clone().into_buffer_arg(),
-        sums.clone().into_buffer_arg(),
-        rows,
-        heads.count,
-        seq,
-        asked.capacity,
-        heads.factor,
-        heads.mask.map(mask::argument).into(),
-        asked.cached,
+        asked.argument(&results),
         plan,
-        kind,
+        element(&asked.query),
     );
-    (output, sums)
+    results
 }
 
 /// A cube goes through the keys of some queries of one head, tile after tile (Dao 2023, algorithm 1).
 #[cube(launch, address_type = "dynamic")]
 fn attend<T: Float, N: Size, P: Products>(
-    query: &[Vector<T, N>],
-    key: &[Vector<T, N>],
-    value: &[Vector<T, N>],
-    places: ComptimeOption<&[u32]>,
-    past: usize,
-    count: usize,
-    output: &mut [Vector<T, N>],
-    logarithms: &mut [f32],
-    batch: usize,
-    heads: usize,
-    seq: usize,
-    capacity: usize,
-    factor: f32,
-    dropout: ComptimeOption<Dropout>,
-    #[comptime] in_cache: bool,
+    given: &mut Given<'_, T, T, N>,
     #[comptime] plan: Plan,
     #[define(T)] _type: ElemType,
 ) {
     let columns = comptime!(plan.columns);
     let fours = comptime!(columns / 8);
     let stride = comptime!(plan.scores_stride() / 4);
-    let tiles = seq.div_ceil(comptime!(plan.rows()));
-    if CUBE_POS >= batch * heads * tiles {
+    let tile = comptime!(plan.rows());
+    let batch = &given.batch;
+    if !batch.has_work(tile) {
         terminate!();
     }
-    // The queries that see most come first, so that the last cubes to end have little to do.
-    let first = (tiles - 1 - CUBE_POS / (batch * heads)) * comptime!(plan.rows());
-    let number = CUBE_POS % (batch * heads);
-    let (row, head) = (number / heads, number % heads);
-    let queries = rows(row, head, heads, seq, 0usize, 3usize, plan);
-    let keys = if comptime!(in_cache) {
-        cached(number, capacity, plan)
-    } else {
-        rows(row, head, heads, seq, 1usize, 3usize, plan)
-    };
-    let values = if comptime!(in_cache) {
-        cached(number, capacity, plan)
-    } else {
-        rows(row, head, heads, seq, 2usize, 3usize, plan)
-    };
-    let outputs = rows(row, head, heads, seq, 0usize, 1usize, plan);
+    let work = batch.work(tile, true);
+    let (number, first, seq, factor) = (work.number, work.first, batch.seq, batch.factor);
+    let vectors = comptime!(plan.vectors());
+    let queries = batch.part(&work, 0usize, 3usize, vectors);
+    let keys = given.seen(&work, 1usize, vectors);
+    let values = given.seen(&work, 2usize, vectors);
+    let outputs = batch.part(&work, 0usize, 1usize, vectors);
     let own = place();
     // Places before the first query, and queries that are no padding.
-    let (past, count) = of_row(&places, (past, count), row);
+    let (past, count) = given.places.of_row(work.row);
     let at = first + own.row;
 
     let size = comptime!(plan.rows() * plan.stride() / plan.size);
@@ -117,22 +76,14 @@ fn attend<T: Float, N: Size, P: Products>(
     }
     let mut highest = UNSEEN.runtime();
     let mut total = 0.0f32;
-    load::<T, N>(
-        query,
-        &queries,
-        first,
-        usize::max(count, 1),
-        &mut query_tile,
-        comptime!(plan.rows()),
-        plan,
-    );
-    let last = usize::min(first + comptime!(plan.rows()), count);
+    load::<T, N>(given.query, &queries, first, usize::max(count, 1), &mut query_tile, tile, plan);
+    let last = usize::min(first + tile, count);
     let seen = select(first < count, past + last, 0usize);
     for step in 0..seen.div_ceil(columns) {
         let begin = step * columns;
         sync_cube();
-        load::<T, N>(key, &keys, begin, seen, &mut key_tile, columns, plan);
-        load::<T, N>(value, &values, begin, seen, &mut value_tile, columns, plan);
+        load::<T, N>(given.key, &keys, begin, seen, &mut key_tile, columns, plan);
+        load::<T, N>(given.value, &values, begin, seen, &mut value_tile, columns, plan);
         sync_cube();
         multiply::<T, N, P>(&query_tile, &key_tile, &mut scores, own.plane, plan);
         sync_plane();
@@ -164,7 +115,7 @@ fn attend<T: Float, N: Size, P: Products>(
                 let p = f32::exp(found[comptime!(four * 4 + i)] - high);
                 total += p;
                 let key = begin + column(own.half, four, i);
-                weight.insert(i, p * mask::element(&dropout, number * seq + at, seq, key));
+                weight.insert(i, p * mask::element(&batch.dropout, number * seq + at, seq, key));
             }
             let to = own.row * comptime!(plan.weights_stride() / 4) + four * 2 + own.half;
             weights[to] = Vector::cast_from(weight);
@@ -187,7 +138,7 @@ fn attend<T: Float, N: Size, P: Products>(
     sync_plane();
     total += exchanged[own.row * 2 + 1 - own.half];
     if own.half == 0 && at < seq {
-        logarithms[number * seq + at] = highest + f32::ln(total);
+        given.logarithms[number * seq + at] = highest + f32::ln(total);
     }
     let share = select(at < count, 1.0f32 / f32::max(total, 1e-30f32), 0.0f32);
     #[unroll]
@@ -195,5 +146,5 @@ fn attend<T: Float, N: Size, P: Products>(
         scores[own.row * stride + i * 2 + own.half] = sums[i] * Vector::new(share);
     }
     sync_plane();
-    store::<T, N>(&scores, 1.0f32, output, &outputs, first, seq, plan);
+    store::<T, N>(&scores, 1.0f32, given.output, &outputs, first, seq, plan);
 }

@@ -35,6 +35,11 @@ impl Plan {
         self.planes * PLANE
     }
 
+    /// Vectors in a row of a head.
+    pub fn vectors(self) -> usize {
+        self.head_dim / self.size
+    }
+
     /// Numbers from row to row of queries, keys and values in shared memory.
     pub fn stride(self) -> usize {
         self.head_dim + GAP
@@ -65,7 +70,7 @@ pub struct Needs {
 pub fn plan(qkv: &CubeTensor, head_dim: usize, needs: Needs) -> Option<Plan> {
     let properties = qkv.client.properties();
     let kind = match qkv.dtype {
-        DType::F16 | DType::BF16 => element(qkv.dtype),
+        DType::F16 | DType::BF16 => element(qkv),
         _ => return None,
     };
     let piece = PIECE as u32;

@@ -4,38 +4,7 @@ use cubecl::prelude::*;
 
 use super::plan::Plan;
 use super::units::{PIECE, PLANE, Products};
-
-/// Where the rows of a head lie, in vectors.
-#[derive(CubeType, Clone, Copy)]
-pub struct Rows {
-    pub first: usize,
-    pub stride: usize,
-}
-
-/// Part of a head's row in a matrix `[batch, seq, parts, heads, head_dim]`.
-#[cube]
-pub fn rows(
-    row: usize,
-    head: usize,
-    heads: usize,
-    seq: usize,
-    #[comptime] part: usize,
-    #[comptime] parts: usize,
-    #[comptime] plan: Plan,
-) -> Rows {
-    let vectors = comptime!(plan.head_dim / plan.size);
-    Rows {
-        first: ((row * seq * parts + part) * heads + head) * vectors,
-        stride: heads * comptime!(parts * vectors),
-    }
-}
-
-/// Head `number` of all, of a cache `[rows, heads, capacity, head_dim]`.
-#[cube]
-pub fn cached(number: usize, capacity: usize, #[comptime] plan: Plan) -> Rows {
-    let vectors = comptime!(plan.head_dim / plan.size);
-    Rows { first: number * capacity * vectors, stride: vectors.runtime() }
-}
+use crate::ops::cube::attention::batch::Rows;
 
 /// Which of the plane's rows a unit has, and which half of it: every other vector of four.
 #[derive(CubeType, Clone, Copy)]
@@ -65,7 +34,7 @@ pub fn load<T: Float, N: Size>(
     #[comptime] count: usize,
     #[comptime] plan: Plan,
 ) {
-    let vectors = comptime!(plan.head_dim / plan.size);
+    let vectors = comptime!(plan.vectors());
     let stride = comptime!(plan.stride() / plan.size);
     #[unroll]
     for turn in 0..comptime!((count * vectors).div_ceil(plan.units())) {
@@ -140,7 +109,7 @@ pub fn store<T: Float, N: Size>(
     end: usize,
     #[comptime] plan: Plan,
 ) {
-    let vectors = comptime!(plan.head_dim / plan.size);
+    let vectors = comptime!(plan.vectors());
     let lane = UNIT_POS as usize % PLANE;
     let plane = UNIT_POS as usize / PLANE * PIECE;
     #[unroll]
