@@ -12,8 +12,8 @@ use cubecl::client::Client;
 use cubecl::prelude::*;
 use cubecl::std::FastDivmod;
 
-use super::activation::{bias_gelu, gelu_of};
-use super::bias::{add_bias, add_bias_residual};
+use super::activation::gelu_of;
+use super::bias::{add_bias, add_bias_residual, bias_gelu};
 use super::linear::product;
 use super::tensors::{cubes, element, empty, matrix, units};
 use crate::ops::words::WordOps;
