@@ -77,6 +77,7 @@ pub(super) struct WordTensors {
 }
 
 /// What is done with a product.
+#[allow(clippy::large_enum_variant)] // It is taken apart where it is made.
 pub(super) enum Then<const D: usize> {
     Nothing,
     Bias(Tensor<1>),

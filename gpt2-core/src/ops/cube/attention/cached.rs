@@ -73,7 +73,7 @@ fn write(qkv: &CubeTensor, keys: &CubeTensor, values: &CubeTensor, places: Place
         seq,
         capacity,
         head_dim / size,
-        [element(&qkv), element(&keys)],
+        [element(qkv), element(keys)],
     );
 }
 

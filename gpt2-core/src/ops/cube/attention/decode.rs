@@ -107,7 +107,7 @@ fn put_together(
         output.clone().into_buffer_arg(),
         parts,
         vectors,
-        element(&output),
+        element(output),
     );
 }
 

@@ -56,7 +56,7 @@ fn copy(source: &CubeTensor, target: &CubeTensor, from: &[usize], to: &[usize], 
         filled * head_dim / size,
         capacity * head_dim / size,
         other_capacity * head_dim / size,
-        element(&source),
+        element(source),
     );
 }
 
