@@ -39,6 +39,10 @@ JSON
         try "${bench[@]}" --dtype $dtype --only decode --batch 1
         try "${bench[@]}" --dtype $dtype --only decode --batch 32
     done
+    for bits in int8 int4; do
+        try "${bench[@]}" --quantize $bits --only decode --batch 1
+        try "${bench[@]}" --quantize $bits --only prefill --batch 1 --seq 64
+    done
 fi
 
 echo "launches: $(grep -c '^launch' "$CUDA_STAND_IN_LOG"), refused: $(grep -c '^REFUSED' "$CUDA_STAND_IN_LOG")"
