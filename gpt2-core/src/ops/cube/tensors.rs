@@ -101,6 +101,15 @@ pub(super) fn cubes(client: &Client, count: usize) -> CubeCount {
     CubeCountSelection::new(client, count as u32).cube_count()
 }
 
+/// Cubes that keep the whole device busy, for kernels that can divide their work as they like.
+pub(super) fn busy(client: &Client) -> usize {
+    /// Cubes of a multiprocessor, and multiprocessors where the device does not tell.
+    const CUBES: usize = 2;
+    const MULTIPROCESSORS: usize = 48;
+    let multiprocessors = client.properties().hardware.num_streaming_multiprocessors;
+    CUBES * multiprocessors.map_or(MULTIPROCESSORS, |count| count as usize)
+}
+
 /// Bytes of the largest buffer that a kernel of a device can be given.
 pub(super) fn binding_limit(client: &Client) -> usize {
     usize::try_from(client.properties().memory.max_page_size).unwrap_or(usize::MAX)

@@ -12,6 +12,7 @@ use super::launch::{addresses, cubes, element, empty, extents};
 use super::places::{Places, RowPlaces};
 use super::plan::vector_size;
 use super::tile::{UNSEEN, add_product};
+use crate::ops::cube::tensors::busy;
 
 /// Units of a cube.
 const UNITS: usize = 256;
@@ -21,9 +22,6 @@ const SIDE: usize = 16;
 const KEYS: usize = 1024;
 /// Keys of a cube at least, where several share a head.
 const FEWEST: usize = 64;
-/// Cubes that keep each multiprocessor busy, and multiprocessors where the device does not tell.
-const CUBES: usize = 2;
-const MULTIPROCESSORS: usize = 48;
 /// Products in shared memory at a time.
 const PRODUCTS: usize = 1152;
 
@@ -113,9 +111,7 @@ fn put_together(
 
 /// So many that there are cubes for the whole device, where that is possible.
 fn keys_of_a_cube(client: &Client, queries: usize, seen: usize) -> usize {
-    let multiprocessors = client.properties().hardware.num_streaming_multiprocessors;
-    let wanted = CUBES * multiprocessors.map_or(MULTIPROCESSORS, |count| count as usize);
-    let parts = wanted.div_ceil(queries);
+    let parts = busy(client).div_ceil(queries);
     seen.div_ceil(parts).next_multiple_of(FEWEST).clamp(FEWEST, KEYS)
 }
 
