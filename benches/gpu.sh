@@ -100,9 +100,9 @@ from transformers import GPT2Config, GPT2LMHeadModel
 config = GPT2Config(**{$sizes}, bos_token_id=None, eos_token_id=None)
 GPT2LMHeadModel(config).save_pretrained('$work/model')"
 
-# The most valuable first.
-check "numbers-$device" 90 numbers --device "$device"
-speed "train-$device" 180 "$device" "$train"
+# The most valuable first. Most of the time of each part goes into kernels that every process compiles and tries anew.
+check "numbers-$device" 120 numbers --device "$device"
+speed "train-$device" 255 "$device" "$train"
 speed "decode-$device" 120 "$device" "$decode"
 if [ -n "$second" ]; then
     check "numbers-$second" 60 numbers --device "$second"
